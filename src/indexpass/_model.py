@@ -1,0 +1,157 @@
+"""The nouns that every layer speaks of, and the three protocols that others implement.
+
+Every pluggable part gives one of three answers: not mine → ``None``; mine, but I cannot → an IndexpassError with a
+hint; mine → the value. This module holds no behaviour beyond simple arithmetic on time and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from indexpass._secret import Secret
+    from indexpass._url import IndexUrl
+
+Operation = Literal["read", "upload"]
+Age = Literal["fresh", "usable", "expired"]
+
+FRESH_SECONDS = 20 * 60  # uv and Poetry never ask again in mid-run, so what they get must outlast a long install
+USABLE_SECONDS = 30  # less than this and the request that carries the credential may arrive too late
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A private package index, and who issues credentials for it.
+
+    ``files_url`` is None where files stand in the index's own folder. ``options`` are the provider's own settings
+    from the configuration, such as ``broker``.
+    """
+
+    name: str
+    url: IndexUrl
+    upload_url: IndexUrl | None = None
+    files_url: IndexUrl | None = None
+    provider: str = "broker"
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client receives: user name and secret for one index and operation.
+
+    ``issued_at`` and ``expires_at`` are seconds since the epoch, by this machine's clock; ``expires_at`` is None for
+    a credential without an expiry.
+    """
+
+    username: str
+    secret: Secret
+    issued_at: float
+    expires_at: float | None
+
+    def age(self, now: float, *, jitter: float = 0.0) -> Age:
+        """Say how old the credential is at ``now``.
+
+        Fresh while more than 20 minutes or half its life remain, whichever is less; usable until 30 seconds or a
+        tenth of its life before its end, whichever is less; then expired. ``jitter`` (0 to 1) makes the fresh age
+        end up to 5 % of its life earlier, so that machines started together do not all renew at once. A credential
+        from the future (a clock that was set back by more than a minute) is expired.
+        """
+        if self.expires_at is None:
+            return "fresh"
+        life = self.expires_at - self.issued_at
+        remaining = self.expires_at - now
+        if life <= 0 or now < self.issued_at - 60 or remaining <= min(USABLE_SECONDS, life / 10):
+            return "expired"
+        if remaining > min(FRESH_SECONDS, life / 2) + jitter * life / 20:
+            return "fresh"
+        return "usable"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityToken:
+    """Proof of who runs this: an OIDC ID token, and the name of the source that produced it."""
+
+    secret: Secret
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person's sign-in at a broker, kept alive by a refresh token.
+
+    ``broker`` is the broker's issuer URL, ``user`` the name that the broker knows the person by.
+    """
+
+    broker: str
+    user: str
+    refresh_token: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said: the status, the parsed JSON body (None if there was none), and Retry-After in seconds."""
+
+    status: int
+    body: object
+    retry_after: float | None = None
+
+
+class Http(Protocol):
+    """The only way out: bounded in time and size, never following a redirect."""
+
+    def get_json(self, url: str) -> Answer:
+        """Return the answer to a GET. Raises BrokerUnreachable or BrokerMisbehaved."""
+        ...
+
+    def post_form(self, url: str, form: Mapping[str, str | Secret]) -> Answer:
+        """Return the answer to a form-encoded POST. Raises BrokerUnreachable or BrokerMisbehaved."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Where refresh tokens are kept, one session a broker."""
+
+    def load(self, broker: str) -> Session | None:
+        """Return the session at this broker, or None."""
+        ...
+
+    def save(self, session: Session) -> None:
+        """Keep the session in place of an older one. Raises StoreError if it cannot be kept safely."""
+        ...
+
+    def forget(self, broker: str) -> None:
+        """Remove the session at this broker, if there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a provider may use of the world outside; tests pass their own."""
+
+    http: Http
+    sessions: SessionStore
+    environ: Mapping[str, str]
+    now: Callable[[], float]
+
+
+class Provider(Protocol):
+    """Obtains a credential for an index. One module per platform in ``indexpass.providers``."""
+
+    def issue(self, index: Index, operation: Operation, context: Context) -> Credential:
+        """Return a new credential for ``operation`` on ``index``. Raises IndexpassError with a hint if it cannot."""
+        ...
+
+
+class IdentitySource(Protocol):
+    """Proves who runs this. One module per source in ``indexpass.identity``."""
+
+    def prove(self, audience: str, context: Context) -> IdentityToken | None:
+        """Return a token made for ``audience``, or None if this source does not apply here.
+
+        Raises IdentityError with a hint if the source applies but cannot produce a token.
+        """
+        ...
