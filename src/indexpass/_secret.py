@@ -42,7 +42,10 @@ class Secret:
         """Compare in constant time; unequal to anything that is not a secret."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        # A lone surrogate (an undecodable byte of an environment variable) must compare, not raise with the secret.
+        return hmac.compare_digest(
+            self._value.encode(errors="surrogatepass"), other._value.encode(errors="surrogatepass")
+        )
 
     __hash__ = None  # type: ignore[assignment]  # a hash would tell equal secrets apart from others for free
 

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from indexpass.errors import UrlError
 
 MAX_URL_LENGTH = 2048  # longer than any index URL seen, short enough to log
+_TOO_LONG = f"the URL is longer than {MAX_URL_LENGTH} characters"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[0-9]{1,5}")
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ESCAPED_TWICE = re.compile(r"%(?:2e|2f|5c|00)", re.IGNORECASE)
+_ESCAPED_TWICE = re.compile(r"%(?:25)*(?:2e|2f|5c|00)", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# user name and password, host and port, path, and the mark that begins a query or fragment
+_READABLE = re.compile(r"([^/?#]*@)?((?:[^@:/?#\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?)((?:/[^?#]*)?)(?:([?#]).*)?")
 _SIMPLE_PAGES = frozenset({"simple", "+simple"})
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Scheme, host and port: what a browser would call the origin (RFC 6454 section 4).
 
     ``host`` is in lower case, IDNA-encoded, without a trailing dot; an IPv6 address has no brackets.
@@ -62,8 +66,7 @@ class Origin:
         return f"{self.scheme}://{self.netloc}"
 
 
-@dataclass(frozen=True, slots=True)
-class IndexUrl:
+class IndexUrl(NamedTuple):
     """An https URL (http on loopback only) that can be compared with another.
 
     ``segments`` are the path's parts, percent-decoded; an empty tuple is the root.
@@ -80,13 +83,13 @@ class IndexUrl:
         differently by another parser (control characters, backslashes, dot segments, encoded slashes).
         """
         if len(text) > MAX_URL_LENGTH:
-            raise UrlError("the URL is longer than 2048 characters")
+            raise UrlError(_TOO_LONG)
         if _UNSAFE.search(text):
             raise UrlError("the URL contains a space, a control character or a backslash")
         try:
             parts = urlsplit(text)
-        except ValueError as error:
-            raise UrlError("the URL cannot be parsed") from error
+        except ValueError:
+            raise UrlError("the URL cannot be parsed") from None  # the cause's text would quote the password
         scheme = parts.scheme.lower()
         if scheme not in _DEFAULT_PORTS:
             raise UrlError("the URL does not start with https://")
@@ -96,7 +99,10 @@ class IndexUrl:
                 f"{origin} is not encrypted",
                 hint="use https; http is accepted for loopback addresses only",
             )
-        return cls(origin, _parse_path(parts.path))
+        url = cls(origin, _parse_path(parts.path))
+        if len(str(url)) > MAX_URL_LENGTH:  # escapes grow: the one form must be a URL that parse accepts
+            raise UrlError(_TOO_LONG)
+        return url
 
     @property
     def root(self) -> IndexUrl:
@@ -130,15 +136,20 @@ def parse_netloc(text: str, scheme: str = "https") -> Origin:
 
 
 def redacted(text: str) -> str:
-    """Return the URL for people: user name, password and query replaced, so that it can be shown and logged."""
-    head, separator, rest = text.partition("://")
-    if not separator:
-        return text.rpartition("@")[2].partition("?")[0]
-    authority, slash, path = rest.partition("/")
-    userinfo, at, host = authority.rpartition("@")
-    shown = f"****@{host}" if at or userinfo else host
-    path, query, _ = path.partition("?")
-    return f"{head}://{shown}{slash}{path}" + ("?****" if query else "")
+    """Return the URL for people: user name, password, query and fragment replaced, so that it can be shown and logged.
+
+    Where the text does not say which part is the host (a password with a raw slash in it), nothing after the scheme
+    is shown. What does not print is replaced, so that it cannot move a terminal's cursor or forge a line of a log.
+    """
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    scheme = _SCHEME.match(text)
+    if not scheme:
+        return re.split("[?#]", text.rpartition("@")[2], maxsplit=1)[0]
+    found = _READABLE.fullmatch(text, scheme.end())
+    if not found:
+        return f"{scheme[0]}****"
+    userinfo, place, path, mark = found.groups()
+    return scheme[0] + ("****@" if userinfo else "") + place + path + (f"{mark}****" if mark else "")
 
 
 def _parse_origin(scheme: str, netloc: str) -> Origin:
@@ -166,7 +177,17 @@ def _parse_host(name: str) -> str:
     name = name.lower().removesuffix(".")
     if len(name) > 253 or not _HOST.fullmatch(name):  # noqa: PLR2004  # RFC 1035 section 2.3.4
         raise UrlError("the host name is not valid")
+    # Browsers, uv and getaddrinfo read 127.1, 0x7f.0.0.1 and 2130706433 as addresses; only the plain form is one here.
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        return _parse_ipv4(name)
     return name
+
+
+def _parse_ipv4(literal: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(literal))
+    except ValueError as error:
+        raise UrlError("the host is not a valid IPv4 address") from error
 
 
 def _encode_idna(name: str) -> str:
@@ -188,8 +209,8 @@ def _parse_port(scheme: str, text: str) -> int:
 
 
 def _parse_path(path: str) -> tuple[str, ...]:
-    trimmed = path.removeprefix("/").removesuffix("/")
-    return tuple(_parse_segment(segment) for segment in trimmed.split("/")) if trimmed else ()
+    trimmed = path.removeprefix("/")
+    return tuple(_parse_segment(segment) for segment in trimmed.removesuffix("/").split("/")) if trimmed else ()
 
 
 def _parse_segment(segment: str) -> str:

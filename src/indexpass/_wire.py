@@ -7,11 +7,12 @@ narrowed it. This module does no I/O.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from indexpass._secret import Secret
-from indexpass._url import IndexUrl
+from indexpass._url import MAX_URL_LENGTH, IndexUrl
 from indexpass.errors import BrokerMisbehaved, BrokerRefused, BrokerUnreachable, UrlError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ METADATA_PATH = "/.well-known/oauth-authorization-server"
 RESOURCE_METADATA_PATH = "/.well-known/oauth-protected-resource"
 _MAX_TOKEN_LENGTH = 16_384
 _MAX_TEXT_LENGTH = 500
+_LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9_.~+=-]{40,}")  # longer than a UUID, shorter than any token or code of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Metadata:
         home = IndexUrl.parse(issuer).origin
         endpoints = {}
         for key in ("token_endpoint", "device_authorization_endpoint", "revocation_endpoint", "jwks_uri"):
-            endpoints[key] = _text(body, key)
+            endpoints[key] = _text(body, key, limit=MAX_URL_LENGTH)
             if _url(endpoints[key]).origin != home:
                 raise BrokerMisbehaved(f"{issuer} places its {key} on another host")
         return cls(issuer=issuer, **endpoints)
@@ -108,24 +110,23 @@ class ResourceMetadata:
     def parse(cls, answer: Answer, *, resource: IndexUrl) -> ResourceMetadata:
         """Return what the index says. Raises BrokerMisbehaved if it speaks of another index or leaves its origin."""
         body = _success(answer, "the index's metadata")
-        if _url(_text(body, "resource")) != resource:
+        if _url(_text(body, "resource", limit=MAX_URL_LENGTH)) != resource:
             raise BrokerMisbehaved(f"the metadata of {resource} describes another index")
         servers = body.get("authorization_servers")
         if not isinstance(servers, list) or not servers or not isinstance(servers[0], str):
             raise BrokerMisbehaved(f"the metadata of {resource} names no broker")
         urls: list[IndexUrl | None] = []
         for key in ("indexpass_upload_url", "indexpass_files_url"):
-            url = _url(_text(body, key)) if key in body else None
+            url = _url(_text(body, key, limit=MAX_URL_LENGTH)) if body.get(key) is not None else None
             if url and url.origin != resource.origin:
                 raise BrokerMisbehaved(f"the metadata of {resource} points to another host")
             urls.append(url)
-        name = body.get("resource_name")
         return cls(
             resource=resource,
             broker=str(_url(servers[0])).rstrip("/"),
             upload_url=urls[0],
             files_url=urls[1],
-            name=name if isinstance(name, str) else "",
+            name=_text(body, "resource_name", default=""),
         )
 
 
@@ -155,12 +156,12 @@ class DeviceAuthorization:
     def parse(cls, answer: Answer) -> DeviceAuthorization:
         """Return the invitation. Raises BrokerRefused, BrokerUnreachable or BrokerMisbehaved."""
         body = _success(answer, "the broker")
-        uri = _text(body, "verification_uri")
+        uri = _url_text(body, "verification_uri")  # a browser opens it: never file:, never another program's scheme
         return cls(
             device_code=Secret(_text(body, "device_code", limit=_MAX_TOKEN_LENGTH)),
             user_code=_text(body, "user_code"),
             verification_uri=uri,
-            verification_uri_complete=_text(body, "verification_uri_complete", default=uri),
+            verification_uri_complete=_url_text(body, "verification_uri_complete", default=uri),
             expires_in=_seconds(body, "expires_in", default=600),
             interval=_seconds(body, "interval", default=5),  # RFC 8628: 5 where the server does not say
         )
@@ -206,6 +207,15 @@ class TokenAnswer:
             issued_token_type=_text(body, "issued_token_type", default="") or None,
             user=_text(body, "user", default=""),
         )
+
+
+def well_known_url(path: str, subject: IndexUrl) -> str:
+    """Return where the document about ``subject`` stands: the well-known path goes before the subject's own path.
+
+    RFC 8414 section 3.1 and RFC 9728 section 3.1; the trailing slash of the subject is dropped.
+    """
+    own_path = str(subject).removeprefix(str(subject.origin)).rstrip("/")
+    return f"{subject.origin}{path}{own_path}"
 
 
 def device_form(resource: IndexUrl) -> dict[str, str | Secret]:
@@ -266,25 +276,41 @@ def _success(answer: Answer, who: str) -> Mapping[str, object]:
             hint="check that the URL is a broker's and not a proxy's sign-in page",
         )
     if answer.status != 200:  # noqa: PLR2004
-        reason = _text(body, "error", default="unknown_error")
-        description = _text(body, "error_description", default="")
-        raise BrokerRefused(f"{who} refused: {description or reason}", reason=reason)
+        reason = _said(body, "error") or "unknown_error"
+        raise BrokerRefused(f"{who} refused: {_said(body, 'error_description') or reason}", reason=reason)
     return body
 
 
-_REQUIRED = "\0"
+def _said(body: Mapping[str, object], key: str) -> str:
+    """Return what the broker says about a refusal, without what looks like a token; empty if it is no short text."""
+    try:
+        return _LIKE_A_TOKEN.sub("****", _text(body, key, default=""))
+    except BrokerMisbehaved:
+        return ""  # a refusal stays a refusal, however badly it is worded
 
 
-def _text(body: Mapping[str, object], key: str, *, default: str = _REQUIRED, limit: int = _MAX_TEXT_LENGTH) -> str:
-    value = body.get(key, default)
+def _text(body: Mapping[str, object], key: str, *, default: str | None = None, limit: int = _MAX_TEXT_LENGTH) -> str:
+    """Return a short text; null and an empty text count as absent. Raises BrokerMisbehaved where it is needed."""
+    value = body.get(key)
+    if value is None or value == "":
+        value = default
     # Text goes to terminals and into files: no control characters, no essays.
-    if value is _REQUIRED or not isinstance(value, str) or len(value) > limit or not value.isprintable():
+    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
         raise BrokerMisbehaved(f"the answer's {key} is missing or not a short text")
     return value
 
 
+def _url_text(body: Mapping[str, object], key: str, *, default: str | None = None) -> str:
+    """Return a URL as it was written, query and all, after making sure that it is one which may be used."""
+    text = _text(body, key, default=default, limit=MAX_URL_LENGTH)
+    _url(text)
+    return text
+
+
 def _seconds(body: Mapping[str, object], key: str, *, default: int) -> int:
-    value = body.get(key, default)
+    value = body.get(key)
+    if value is None:
+        value = default
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**9:
         raise BrokerMisbehaved(f"the answer's {key} is not a number of seconds")
     return value

@@ -1,0 +1,143 @@
+"""Credentials on disk, shared by every client of this user: ages, one lock an index, remembered failures.
+
+What is kept is bound to the index, the operation and the provider's settings, so that a changed configuration never
+meets an old credential. A file that cannot be read safely counts as absent; a file that cannot be written costs only
+the next look-up. This module never obtains a credential.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from indexpass._files import ensure_private_folder, read_private, write_private
+from indexpass._model import Credential
+from indexpass._secret import Secret
+from indexpass.errors import IndexpassError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from indexpass._model import Index, Operation
+
+LOCK_SECONDS = 45.0  # longer than one exchange may take, so that a waiter finds the other's result
+_VERSION = 1
+_log = logging.getLogger("indexpass.cache")
+
+
+class Cache:
+    """The credentials and failures in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Touch nothing yet."""
+        self._folder = folder
+
+    def load(self, index: Index, operation: Operation) -> Credential | None:
+        """Return the credential held for this operation, of whatever age, or None."""
+        entry = self._read(self._path(index, operation, "credential"))
+        if entry is None:
+            return None
+        username, secret = entry.get("username"), entry.get("secret")
+        issued_at, expires_at = entry.get("issued_at"), entry.get("expires_at")
+        if (
+            not isinstance(username, str)
+            or not isinstance(secret, str)
+            or not isinstance(issued_at, float)
+            or not isinstance(expires_at, float | None)
+        ):
+            return None
+        return Credential(username, Secret(secret), issued_at, expires_at)
+
+    def store(self, index: Index, operation: Operation, credential: Credential) -> None:
+        """Hold the credential in place of an older one, and forget the failure before it. This reveals the secret.
+
+        A disk that does not take it is logged, not raised: the credential at hand is still good.
+        """
+        entry = {
+            "username": credential.username,
+            "secret": credential.secret.reveal(),
+            "issued_at": float(credential.issued_at),
+            "expires_at": None if credential.expires_at is None else float(credential.expires_at),
+        }
+        self._write(self._path(index, operation, "credential"), entry)
+        self._unlink(self._path(index, operation, "failure"))
+
+    def forget(self, index: Index, operation: Operation) -> None:
+        """Remove what is held for this operation: credential and failure."""
+        self._unlink(self._path(index, operation, "credential"))
+        self._unlink(self._path(index, operation, "failure"))
+
+    def failure(self, index: Index, operation: Operation, now: float) -> IndexpassError | None:
+        """Return the remembered failure of the last attempt, or None if there is none or its time is over."""
+        entry = self._read(self._path(index, operation, "failure"))
+        if entry is None:
+            return None
+        until, message, hint, code = (entry.get(key) for key in ("until", "message", "hint", "code"))
+        if not isinstance(until, float) or not now < until < now + 3600:
+            return None
+        return IndexpassError(str(message), hint=str(hint), code=str(code))
+
+    def remember_failure(self, index: Index, operation: Operation, error: IndexpassError, until: float) -> None:
+        """Let every process of this user fail at once, without asking again, until ``until``."""
+        entry = {"message": error.message, "hint": error.hint, "code": error.code, "until": until}
+        self._write(self._path(index, operation, "failure"), entry)
+
+    def forget_failures(self) -> None:
+        """Let every index be asked for again at once; for use after a sign-in."""
+        try:
+            for path in self._folder.glob("*.failure"):
+                self._unlink(path)
+        except OSError:
+            _log.debug("the cache folder cannot be listed")
+
+    @contextmanager
+    def lock(self, index: Index, operation: Operation) -> Iterator[None]:
+        """Keep every other process from obtaining the same credential meanwhile.
+
+        Where the folder cannot hold a lock, or the holder takes longer than 45 seconds, the work goes on without.
+        """
+        import filelock  # noqa: PLC0415  # loaded only when a credential is obtained
+
+        lock = filelock.FileLock(self._path(index, operation, "lock"), timeout=LOCK_SECONDS, mode=0o600)
+        try:
+            ensure_private_folder(self._folder)
+            lock.acquire()
+        except (OSError, StoreError):
+            _log.debug("going on without a lock in %s", self._folder)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _path(self, index: Index, operation: Operation, kind: str) -> Path:
+        identity = (str(index.url), operation, index.provider, *sorted(index.options.items()))
+        digest = hashlib.sha256(repr(identity).encode()).hexdigest()
+        return self._folder / f"{digest[:40]}.{kind}"
+
+    def _read(self, path: Path) -> dict[str, object] | None:
+        import json  # noqa: PLC0415  # strangers' look-ups end before anything is read
+
+        try:
+            data = read_private(path)
+            entry: object = json.loads(data) if data else None
+        except (StoreError, ValueError, RecursionError) as error:
+            _log.debug("%s is left out: %s", path, type(error).__name__)
+            return None
+        return entry if isinstance(entry, dict) and entry.get("version") == _VERSION else None
+
+    def _write(self, path: Path, entry: dict[str, object]) -> None:
+        import json  # noqa: PLC0415
+
+        try:
+            write_private(path, json.dumps({"version": _VERSION, **entry}).encode())
+        except StoreError as error:
+            _log.warning("%s", error)
+
+    def _unlink(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            _log.warning("%s cannot be removed", path)

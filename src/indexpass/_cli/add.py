@@ -1,0 +1,129 @@
+"""``indexpass add``: put an index into the user's file, after a look at who would receive what."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from indexpass import _config, _wire
+from indexpass._http import HttpClient
+from indexpass._locations import locate
+from indexpass._url import IndexUrl, redacted
+from indexpass.errors import BrokerError, ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class _Entry(NamedTuple):
+    """What will be written."""
+
+    name: str
+    url: IndexUrl
+    broker: str
+    upload_url: IndexUrl | None
+    files_url: IndexUrl | None
+
+
+@click.command(
+    epilog="Examples:\n\n\b\n  indexpass add https://packages.example.com/simple/\n"
+    "  indexpass add https://packages.example.com/simple/ --broker https://tokens.example.com --yes"
+)
+@click.argument("url")
+@click.option("--name", help="What to call it in commands. [default: its host]")
+@click.option("--broker", help="The broker's URL. [default: what the index says about itself]")
+@click.option("--upload-url", help="Where packages are uploaded, if the index does not say so itself.")
+@click.option("--files-url", help="Where files are, if not beside the index's simple page.")
+@click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
+def add(  # noqa: PLR0913  # one parameter an option
+    url: str, *, name: str | None, broker: str | None, upload_url: str | None, files_url: str | None, yes: bool
+) -> None:
+    """Configure the index at URL for this user.
+
+    Shows which broker will vouch for you there and where credentials will be sent, and asks before it writes.
+    """
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ConfigError(
+            f"{redacted(url)} contains a user name or password",
+            hint="leave them out, and revoke the password if it was shared",
+        )
+    index_url = IndexUrl.parse(url)
+    entry = _Entry(
+        name=name or index_url.origin.host,
+        url=index_url,
+        broker=str(IndexUrl.parse(broker)).rstrip("/") if broker else "",
+        upload_url=IndexUrl.parse(upload_url) if upload_url else None,
+        files_url=IndexUrl.parse(files_url) if files_url else None,
+    )
+    if not broker:
+        entry = _discovered(entry)
+    if not _NAME.fullmatch(entry.name):
+        raise ConfigError(f"{entry.name!r} cannot be a name", hint="use letters, digits, dots, dashes: --name acme")
+    path = locate(os.environ).user_file
+    _refuse_known(entry, path)
+    _show(entry)
+    if not yes:
+        click.confirm(f"Write this to {path}?", abort=True, err=True)
+    _write(entry, path)
+    click.echo(f"Added {entry.name}. Next: indexpass login {entry.name}", err=True)
+
+
+def _discovered(entry: _Entry) -> _Entry:
+    """Fill in what the index says about itself (RFC 9728); what the person said wins."""
+    answer = HttpClient().get_json(_wire.well_known_url(_wire.RESOURCE_METADATA_PATH, entry.url))
+    try:
+        found = _wire.ResourceMetadata.parse(answer, resource=entry.url)
+    except BrokerError as error:
+        error.hint = f"name the broker yourself: indexpass add {entry.url} --broker https://…"
+        raise
+    return entry._replace(
+        broker=found.broker,
+        upload_url=entry.upload_url or found.upload_url,
+        files_url=entry.files_url or found.files_url,
+    )
+
+
+def _refuse_known(entry: _Entry, path: Path) -> None:
+    for index in _config.read_file(path):
+        if index.name == entry.name or index.url == entry.url:
+            raise ConfigError(
+                f"{index.name!r} ({index.url}) is configured already",
+                hint=f"edit or remove its [[index]] table in {path}, or choose another --name",
+            )
+
+
+def _show(entry: _Entry) -> None:
+    rows = [("index", entry.url), ("broker", entry.broker), ("uploads", entry.upload_url), ("files", entry.files_url)]
+    for label, value in rows:
+        if value:
+            click.echo(f"  {label:<8} {value}", err=True)
+    if IndexUrl.parse(entry.broker).origin != entry.url.origin:
+        click.secho(f"  The broker is another site than the index: do you know {entry.broker}?", fg="yellow", err=True)
+
+
+def _write(entry: _Entry, path: Path) -> None:
+    """Append the table and keep every other byte of the file. Raises ConfigError."""
+    import tomlkit
+
+    table = tomlkit.table()
+    table["name"] = entry.name
+    table["url"] = str(entry.url)
+    if entry.upload_url:
+        table["upload-url"] = str(entry.upload_url)
+    if entry.files_url:
+        table["files-url"] = str(entry.files_url)
+    table["broker"] = entry.broker
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+        document.setdefault("index", tomlkit.aot()).append(table)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.new")
+        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}", hint=f"check: ls -ld {path.parent}") from error

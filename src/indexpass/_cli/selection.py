@@ -1,0 +1,45 @@
+"""Which configured index a person means by a name, a URL, or nothing at all."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from indexpass import _config
+from indexpass._locations import locate
+from indexpass._match import match
+from indexpass._url import redacted
+from indexpass.errors import ConfigError
+
+if TYPE_CHECKING:
+    from indexpass._model import Index
+
+_ADD = "indexpass add https://packages.example.com/simple/"
+
+
+def configured() -> tuple[Index, ...]:
+    """Return all configured indexes. Raises ConfigError if there are none."""
+    indexes = _config.load(locate(os.environ), os.environ)
+    if not indexes:
+        raise ConfigError("no index is configured on this machine", hint=_ADD)
+    return indexes
+
+
+def chosen(wanted: str | None) -> Index:
+    """Return the index with this name or URL; with None, the only one. Raises ConfigError if that is not one index."""
+    indexes = configured()
+    if wanted is None:
+        if len(indexes) > 1:
+            raise ConfigError("there are several indexes", hint=f"name one of: {_names(indexes)}")
+        return indexes[0]
+    for index in indexes:
+        if index.name == wanted:
+            return index
+    found = match(wanted, indexes)
+    if found is None:
+        raise ConfigError(f"no configured index is named or owns {redacted(wanted)}", hint=f"known: {_names(indexes)}")
+    return found[0]
+
+
+def _names(indexes: tuple[Index, ...]) -> str:
+    return ", ".join(index.name for index in indexes)

@@ -1,0 +1,168 @@
+"""Configuration: the site's file, the user's file and the environment, read into a tuple of Index.
+
+Nothing is ever read from the working directory, so that no project can add an index, a broker or a command. This
+module reads; ``indexpass add`` writes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from indexpass._model import Index
+from indexpass._url import IndexUrl, redacted
+from indexpass.errors import ConfigError, UrlError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from indexpass._locations import Locations
+
+INDEX_KEYS = ("name", "url", "upload-url", "files-url", "provider", "broker")
+VARIABLES = (
+    "INDEXPASS_HOME",
+    "INDEXPASS_INDEX_URL",
+    "INDEXPASS_UPLOAD_URL",
+    "INDEXPASS_FILES_URL",
+    "INDEXPASS_BROKER",
+    "INDEXPASS_IDENTITY_TOKEN",
+    "INDEXPASS_IDENTITY_TOKEN_FILE",
+)
+_FROM_ENVIRONMENT = {
+    "INDEXPASS_INDEX_URL": "url",
+    "INDEXPASS_UPLOAD_URL": "upload-url",
+    "INDEXPASS_FILES_URL": "files-url",
+    "INDEXPASS_BROKER": "broker",
+}
+_URL_KEYS = ("url", "upload-url", "files-url", "broker")
+MAX_CONFIG_BYTES = 1024 * 1024
+
+
+_memory: tuple[object, tuple[Index, ...]] | None = None  # what the configuration was read from, and what it said
+
+
+def load(locations: Locations, environ: Mapping[str, str]) -> tuple[Index, ...]:
+    """Return all configured indexes, the most authoritative first: environment, user's file, site's file.
+
+    An index that is named or placed the same as a more authoritative one is left out. Asked again in the same
+    process, this costs two ``stat`` calls unless something changed. Raises ConfigError naming the file, the key and
+    the fix.
+    """
+    global _memory  # noqa: PLW0603  # the one place where this process remembers its configuration
+    variables = {key: environ[name] for name, key in _FROM_ENVIRONMENT.items() if environ.get(name)}
+    stamp = (locations, _stamp(locations.user_file), _stamp(locations.site_file), variables)
+    if _memory is None or _memory[0] != stamp:
+        _memory = (stamp, _read(locations, variables))
+    return _memory[1]
+
+
+def read_file(path: Path) -> tuple[Index, ...]:
+    """Return the indexes that one file configures; none if there is no such file. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check its owner: ls -l {path}") from error
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path} is larger than 1 MiB", hint="keep only [[index]] tables in it")
+    try:
+        document = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint=f"correct it in an editor: {path}") from error
+    for key in document:
+        if key != "index":
+            raise ConfigError(f"{path}: unknown key {key!r}", hint="only [[index]] tables are known here")
+    tables = document.get("index", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{path}: 'index' is not a list of tables", hint="write [[index]] with two brackets")
+    return tuple(_index(table, where=f"{path}, [[index]] {number}") for number, table in enumerate(tables, 1))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        facts = os.stat(path)  # noqa: PTH116  # Path.stat costs twice as much, on every look-up of every user
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+def _read(locations: Locations, variables: dict[str, str]) -> tuple[Index, ...]:
+    from_environment: tuple[Index, ...] = ()
+    if "url" in variables:
+        where = "the INDEXPASS_* variables"
+        from_environment = (_index({"name": "environment", **variables}, where=where),)
+    return _merged(from_environment, read_file(locations.user_file), read_file(locations.site_file))
+
+
+def _merged(*layers: Iterable[Index]) -> tuple[Index, ...]:
+    merged: list[Index] = []
+    for layer in layers:
+        above = tuple(merged)
+        for index in layer:
+            if any(index.name == other.name or index.url == other.url for other in above):
+                continue
+            clash = next((other for other in merged if index.name == other.name or index.url == other.url), None)
+            if clash:
+                raise ConfigError(
+                    f"the indexes {clash.name!r} and {index.name!r} have the same name or url",
+                    hint="remove one of the two [[index]] tables",
+                )
+            merged.append(index)
+    return tuple(merged)
+
+
+def _index(table: Mapping[str, object], *, where: str) -> Index:
+    texts = {key: _text(table, key, where=where) for key in table}
+    for key in ("name", "url"):
+        if key not in texts:
+            raise ConfigError(f"{where}: {key!r} is missing", hint=f'add a line: {key} = "…"')
+    urls = {key: _url(texts[key], key, where=where) for key in _URL_KEYS if key in texts}
+    provider = texts.get("provider", "broker")
+    if provider == "broker" and "broker" not in urls:
+        raise ConfigError(
+            f"{where}: 'broker' is missing",
+            hint=f"let indexpass find it: indexpass add {urls['url']}",
+        )
+    options = {"broker": str(urls["broker"]).rstrip("/")} if "broker" in urls else {}
+    return Index(
+        name=texts["name"],
+        url=urls["url"],
+        upload_url=urls.get("upload-url"),
+        files_url=urls.get("files-url"),
+        provider=provider,
+        options=MappingProxyType(options),
+    )
+
+
+def _text(table: Mapping[str, object], key: str, *, where: str) -> str:
+    if key not in INDEX_KEYS:
+        raise ConfigError(f"{where}: unknown key {key!r}", hint=f"known keys are {', '.join(INDEX_KEYS)}")
+    value = table[key]
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ConfigError(f"{where}: {key!r} is not a text", hint=f'write it in quotes: {key} = "…"')
+    return value
+
+
+def _url(text: str, key: str, *, where: str) -> IndexUrl:
+    authority = text.partition("://")[2].partition("/")[0]
+    if "@" in authority:
+        raise ConfigError(
+            f"{where}: {key!r} contains a user name or password ({redacted(text)})",
+            hint="remove everything between :// and @, and revoke that secret where it was issued",
+        )
+    if "?" in text or "#" in text:
+        raise ConfigError(f"{where}: {key!r} contains a query or fragment", hint="end the URL before ? or #")
+    try:
+        return IndexUrl.parse(text)
+    except UrlError as error:
+        raise ConfigError(f"{where}: {key!r} cannot be used: {error}", hint=error.hint) from error

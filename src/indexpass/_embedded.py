@@ -1,0 +1,46 @@
+"""How we answer inside somebody else's program: never raise, never print on stdout, never ask.
+
+The keyring backend and the Poetry plugin both stand on :func:`answer`. The commands do not: they raise.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from indexpass._model import Credential
+    from indexpass._resolve import Resolver
+    from indexpass._secret import Secret
+
+_log = logging.getLogger("indexpass")
+_resolver: Resolver | None = None
+
+
+def answer(service: str, *, refused: Secret | None = None) -> Credential | None:
+    """Return the credential for a URL or a bare host, or None if it is none of ours or none can be had.
+
+    ``refused`` is a secret that the server has just refused: it is not handed out again. Why there is none goes to
+    the person in one line.
+    """
+    global _resolver  # noqa: PLW0603  # made once a process, on the first question
+    try:
+        if _resolver is None:
+            from indexpass._resolve import default_resolver  # noqa: PLC0415  # nothing is loaded before it is needed
+
+            _resolver = default_resolver()
+        return _resolver.credential(service, refused=refused)
+    except Exception as error:  # noqa: BLE001  # whatever goes wrong in us, the client goes on as if we were absent
+        _explain(error)
+        return None
+
+
+def _explain(error: Exception) -> None:
+    from indexpass._terminal import tell  # noqa: PLC0415
+    from indexpass.errors import IndexpassError  # noqa: PLC0415
+
+    if isinstance(error, IndexpassError):
+        tell(error.message, error.hint)
+    else:
+        _log.debug("an unexpected %s", type(error).__name__)
+        tell(f"an unexpected {type(error).__name__}", "please report it, with what you ran")

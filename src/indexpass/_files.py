@@ -1,0 +1,97 @@
+"""Private files: read safely, written whole or not at all.
+
+A private file has mode 0600, belongs to this user and stands in a folder of mode 0700; symbolic links are refused on
+the way in. This module knows nothing of what the files contain.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from indexpass.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_FILE_BYTES = 64 * 1024  # a credential is about 2 KiB
+_IS_POSIX = os.name == "posix"
+_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_BINARY: int = getattr(os, "O_BINARY", 0)
+
+
+def read_private(path: Path) -> bytes | None:
+    """Return what the file holds, or None if there is no such file.
+
+    Raises StoreError if the file is a symbolic link, belongs to someone else, can be read or written by others, or is
+    larger than 64 KiB.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW | _BINARY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}", hint=f"remove it: rm -f {path}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        _refuse_foreign(os.fstat(descriptor), path)
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise StoreError(f"{path} is larger than 64 KiB", hint=f"remove it: rm -f {path}")
+    return data
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Put ``data`` in place of the file in one step, with mode 0600 from its first byte on.
+
+    Raises StoreError if the folder is not ours alone, or the disk does not take it; the old file then stays.
+    """
+    ensure_private_folder(path.parent)
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.new")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)  # noqa: PTH105  # the atomic step, named as the system names it
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="free some disk space, or point INDEXPASS_HOME to a folder of yours",
+        ) from error
+
+
+def ensure_private_folder(folder: Path) -> None:
+    """Make the folder with mode 0700 where it is missing.
+
+    Raises StoreError if it cannot be made, is a symbolic link, or others may write to it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = folder.lstat()
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be made: {error.strerror}", hint="point INDEXPASS_HOME to a folder of yours"
+        ) from error
+    if not stat.S_ISDIR(facts.st_mode):
+        raise StoreError(f"{folder} is not a folder", hint=f"remove it: rm -f {folder}")
+    _refuse_foreign(facts, folder)
+
+
+def _refuse_foreign(facts: os.stat_result, path: Path) -> None:
+    if stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode):
+        if not _IS_POSIX:
+            return  # Windows: the user's profile folder has its own access list
+        if facts.st_uid == os.geteuid() and not facts.st_mode & 0o077:
+            return
+        mode = "700" if stat.S_ISDIR(facts.st_mode) else "600"
+        raise StoreError(
+            f"{path} belongs to someone else or is open to others",
+            hint=f"make it yours alone: chmod {mode} {path}",
+        )
+    raise StoreError(f"{path} is not a regular file", hint=f"remove it: rm -f {path}")

@@ -1,0 +1,133 @@
+"""The only way out of the client: bounded in time and size, never following a redirect.
+
+Proxies and private certificate authorities are honoured as requests does (HTTPS_PROXY, REQUESTS_CA_BUNDLE). Nothing
+here logs a header, a body or a query, and .netrc is never read.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Protocol
+
+import requests
+
+from indexpass._model import Answer
+from indexpass._secret import Secret
+from indexpass._url import IndexUrl
+from indexpass.errors import BrokerMisbehaved, BrokerUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOTAL_SECONDS = 20.0  # for a whole exchange with one server: name look-up, connection, answer
+CONNECT_SECONDS = 6.0
+READ_SECONDS = 10.0
+MAX_ANSWER_BYTES = 1024 * 1024
+_MAX_RETRY_AFTER_SECONDS = 3600.0
+
+
+class HttpClient:
+    """Asks servers, as :class:`indexpass._model.Http` describes."""
+
+    def __init__(self, *, total_seconds: float = TOTAL_SECONDS) -> None:
+        """Open no connection yet; ``total_seconds`` bounds each exchange as a whole."""
+        self._total_seconds = total_seconds
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"indexpass/{version('indexpass')}"
+        self._session.headers["Accept"] = "application/json"
+
+    def get_json(self, url: str) -> Answer:
+        """Return the answer to a GET. Raises BrokerUnreachable or BrokerMisbehaved."""
+        return self._within(url, lambda: self._ask("GET", url, None))
+
+    def post_form(self, url: str, form: Mapping[str, str | Secret]) -> Answer:
+        """Return the answer to a form-encoded POST; this is where secrets leave the program.
+
+        Raises BrokerUnreachable or BrokerMisbehaved.
+        """
+        revealed = {key: value.reveal() if isinstance(value, Secret) else value for key, value in form.items()}
+        return self._within(url, lambda: self._ask("POST", url, revealed))
+
+    def _within(self, url: str, work: _Work) -> Answer:
+        """Run ``work`` on a thread that is given up on in time: neither DNS nor slow headers can be bounded inside."""
+        place = str(IndexUrl.parse(url).origin)
+        outcome: list[Answer | Exception] = []
+
+        def run() -> None:
+            try:
+                outcome.append(work())
+            except Exception as error:  # noqa: BLE001  # carried to the caller's thread and raised there
+                outcome.append(error)
+
+        worker = threading.Thread(target=run, name="indexpass-http", daemon=True)
+        worker.start()
+        worker.join(self._total_seconds)
+        result = outcome[0] if outcome else requests.Timeout()
+        if isinstance(result, Answer):
+            return result
+        if isinstance(result, requests.RequestException):
+            raise _unreachable(place, result) from None  # the cause's text can hold the URL and more
+        raise result
+
+    def _ask(self, method: str, url: str, form: dict[str, str] | None) -> Answer:
+        deadline = time.monotonic() + self._total_seconds
+        with self._session.request(
+            method,
+            url,
+            data=form,
+            auth=_leave_alone,
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            if response.is_redirect:
+                raise BrokerMisbehaved(
+                    f"{IndexUrl.parse(url).origin} redirects",
+                    hint="configure the URL that it redirects to, if you trust it",
+                )
+            body = bytearray()
+            for chunk in response.iter_content(16 * 1024):
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+                    raise BrokerMisbehaved(f"{IndexUrl.parse(url).origin} answers with more than 1 MiB, or too slowly")
+            return Answer(response.status_code, _json(bytes(body)), _retry_after(response.headers.get("Retry-After")))
+
+
+class _Work(Protocol):
+    def __call__(self) -> Answer: ...
+
+
+def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stand where requests would otherwise look up .netrc, which may hold another service's password."""
+    return request
+
+
+def _json(body: bytes) -> object:
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Read Retry-After in its form in seconds (RFC 9110 section 10.2.3); the date form counts as absent."""
+    if header is None or not header.isascii() or not header.isdigit():
+        return None
+    return min(float(header), _MAX_RETRY_AFTER_SECONDS)
+
+
+def _unreachable(place: str, error: requests.RequestException) -> BrokerUnreachable:
+    if isinstance(error, requests.exceptions.SSLError):
+        return BrokerUnreachable(
+            f"the certificate of {place} is not trusted",
+            hint="point REQUESTS_CA_BUNDLE to the file of your company's certificate authority",
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return BrokerUnreachable(f"the proxy does not let us reach {place}", hint="check HTTPS_PROXY and NO_PROXY")
+    if isinstance(error, requests.Timeout):
+        return BrokerUnreachable(f"{place} did not answer in time", hint="check your network or VPN, then try again")
+    return BrokerUnreachable(f"{place} cannot be reached", hint="check your network or VPN, then try again")

@@ -1,0 +1,162 @@
+"""THE CLIENT FLOW: URL → match → cache → provider → cache → credential.
+
+Everything that a client ever gets from us comes through :meth:`Resolver.credential_for`. This module decides when to
+ask, and never how: matching, keeping and obtaining are done by the modules below it. It raises; the front doors do not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from indexpass import _config
+from indexpass._cache import Cache
+from indexpass._locations import locate
+from indexpass._match import match
+from indexpass.errors import BrokerRefused, BrokerUnreachable, IndexpassError, SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from indexpass._model import Context, Credential, Index, Operation, Provider
+    from indexpass._secret import Secret
+
+REFUSED_SECONDS = 30.0  # a credential that is refused sooner after it was issued is not the problem
+FAILURE_SECONDS = 30.0  # a client asks for many URLs in one run; it shall wait for a dead broker once
+SIGN_IN_SECONDS = 10.0  # a person may sign in at any moment, and that clears it at once
+MAX_FAILURE_SECONDS = 300.0
+_log = logging.getLogger("indexpass.resolve")
+
+
+class Resolver:
+    """Finds or obtains the credential for a URL. What it depends on is passed in."""
+
+    def __init__(
+        self,
+        indexes: Callable[[], tuple[Index, ...]],
+        cache: Cache,
+        provider_for: Callable[[Index], Provider],
+        context: Callable[[], Context],
+        now: Callable[[], float],
+    ) -> None:
+        """Ask nothing yet; ``context`` is called only when a provider is asked, because making it loads requests."""
+        self._indexes = indexes
+        self.cache = cache
+        self._provider_for = provider_for
+        self._context = context
+        self._now = now
+
+    def credential(
+        self, service: str, operation: Operation | None = None, *, refused: Secret | None = None
+    ) -> Credential | None:
+        """Return the credential for a URL or a bare host, or None if it belongs to no configured index.
+
+        Without ``operation``, the URL decides (see :func:`indexpass._match.match`). ``refused`` is a secret that the
+        server has just refused. Raises IndexpassError if the URL is ours but no credential can be had.
+        """
+        found = match(service, self._indexes())
+        if found is None:
+            return None
+        index, implied = found
+        return self.credential_for(index, operation or implied, refused=refused)
+
+    def credential_for(self, index: Index, operation: Operation, *, refused: Secret | None = None) -> Credential:
+        """Return a credential for one operation on one index. Raises IndexpassError."""
+        held = self._held(index, operation, refused)
+        if held and self._is_fresh(held):
+            return held
+        self._raise_remembered(index, operation, held)
+        with self.cache.lock(index, operation):
+            held = self._held(index, operation, refused)  # another process may have been faster
+            if held and self._is_fresh(held):
+                return held
+            self._raise_remembered(index, operation, held)
+            try:
+                _log.debug("asking %s for %s on %s", index.provider, operation, index.url)
+                credential = self._provider_for(index).issue(index, operation, self._context())
+            except IndexpassError as error:
+                _log.debug("no credential for %s: %s", index.url, error.code)
+                self.cache.remember_failure(index, operation, error, self._now() + _memory_seconds(error))
+                if held:
+                    return held  # still usable: better than nothing, and the next request asks again
+                raise
+            self.cache.store(index, operation, credential)
+            return credential
+
+    def _held(self, index: Index, operation: Operation, refused: Secret | None) -> Credential | None:
+        """Return the held credential if it is fresh or usable and was not refused."""
+        held = self.cache.load(index, operation)
+        if held is None or held.age(self._now()) == "expired":
+            return None
+        if refused is None or held.secret != refused:
+            return held
+        if self._now() - held.issued_at < REFUSED_SECONDS:
+            raise BrokerRefused(
+                f"{index.url} refuses a credential that was issued only just now",
+                reason="index_refused",
+                hint="check this machine's clock, and that the index and its broker agree on the index's URL",
+            )
+        return None
+
+    def _is_fresh(self, held: Credential) -> bool:
+        # The fraction of the second of its issue is as good as a random number, and all processes agree on it.
+        return held.age(self._now(), jitter=held.issued_at % 1.0) == "fresh"
+
+    def _raise_remembered(self, index: Index, operation: Operation, held: Credential | None) -> None:
+        failure = self.cache.failure(index, operation, self._now())
+        if failure and held is None:
+            raise failure
+
+
+def _memory_seconds(error: IndexpassError) -> float:
+    if isinstance(error, SessionError):
+        return SIGN_IN_SECONDS
+    if isinstance(error, BrokerUnreachable) and error.retry_after is not None:
+        return min(max(error.retry_after, 1.0), MAX_FAILURE_SECONDS)
+    return FAILURE_SECONDS
+
+
+def default_resolver(environ: Mapping[str, str] | None = None) -> Resolver:
+    """Return the resolver that a client's process uses: real files, real clock, real network."""
+    environ = os.environ if environ is None else environ
+    locations = locate(environ)
+    return Resolver(
+        indexes=lambda: _config.load(locations, environ),
+        cache=Cache(locations.credentials),
+        provider_for=_provider_for,
+        context=lambda: default_context(environ),
+        now=time.time,
+    )
+
+
+def default_context(environ: Mapping[str, str] | None = None) -> Context:
+    """Return the real outside world for a provider; this loads requests."""
+    from indexpass._http import HttpClient  # noqa: PLC0415  # loaded only when something must be fetched
+    from indexpass._model import Context  # noqa: PLC0415
+    from indexpass._registry import identify  # noqa: PLC0415
+    from indexpass._sessions import FileSessions  # noqa: PLC0415
+
+    environ = os.environ if environ is None else environ
+    return Context(
+        http=HttpClient(),
+        sessions=FileSessions(locate(environ).sessions),
+        identify=lambda audience: identify(audience, environ),
+        now=time.time,
+    )
+
+
+def get_credential(url: str, operation: Operation | None = None) -> Credential | None:
+    """Return a credential for ``url``, or None if no configured index owns it.
+
+    Without ``operation``, the URL decides: an index's upload URL means upload, anything else in it means read. Raises
+    IndexpassError if the URL is ours but no credential can be had.
+    """
+    return default_resolver().credential(url, operation)
+
+
+def _provider_for(index: Index) -> Provider:
+    from indexpass._registry import provider_for  # noqa: PLC0415  # a cached answer needs no provider
+
+    return provider_for(index)
