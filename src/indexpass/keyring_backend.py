@@ -6,6 +6,8 @@ It never raises on reads, never stores anything, and never prints on stdout.
 
 from __future__ import annotations
 
+import sys
+
 from keyring.backend import KeyringBackend
 from keyring.credentials import SimpleCredential
 
@@ -27,6 +29,9 @@ class IndexpassKeyring(KeyringBackend):
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:  # noqa: ARG002  # any will do
         """Return user name and secret for a URL or bare host of ours, else None. The user name asked for is ignored."""
+        seams = sys.modules.get("indexpass.poetry_plugin.seams")
+        if seams is not None and seams.is_active():
+            return None  # the plugin signs every request of this Poetry by its own URL, and can renew in mid-run
         from indexpass._embedded import answer  # noqa: PLC0415  # strangers' look-ups must not pay for ours
 
         credential = answer(service)
