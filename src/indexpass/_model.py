@@ -1,75 +1,38 @@
 """The nouns that every layer speaks of, and the three protocols that others implement.
 
 Every pluggable part gives one of three answers: not mine → ``None``; mine, but I cannot → an IndexpassError with a
-hint; mine → the value. This module holds no behaviour beyond simple arithmetic on time.
-
-Named tuples rather than dataclasses: they are made six times faster, and every keyring look-up of every user on the
-machine makes these classes (see the architecture page).
+hint; mine → the value. This module holds no behaviour. The nouns of a mere look-up come from ``_credential``, so that
+a look-up need not load the rest.
 """
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+from indexpass._credential import Age, Credential, Index, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from indexpass._secret import Secret
-    from indexpass._url import IndexUrl
 
-Operation = Literal["read", "upload"]
-Age = Literal["fresh", "usable", "expired"]
-
-FRESH_SECONDS = 20 * 60  # uv and Poetry never ask again in mid-run, so what they get must outlast a long install
-USABLE_SECONDS = 30  # less than this and the request that carries the credential may arrive too late
-
-
-class Index(NamedTuple):
-    """A private package index, and who issues credentials for it.
-
-    ``files_url`` is None where files stand in the index's own folder. ``options`` are the provider's own settings
-    from the configuration, such as ``broker``.
-    """
-
-    name: str
-    url: IndexUrl
-    upload_url: IndexUrl | None = None
-    files_url: IndexUrl | None = None
-    provider: str = "broker"
-    options: Mapping[str, str] = MappingProxyType({})
-
-
-class Credential(NamedTuple):
-    """What a client receives: user name and secret for one index and operation.
-
-    ``issued_at`` and ``expires_at`` are seconds since the epoch, by this machine's clock; ``expires_at`` is None for
-    a credential without an expiry.
-    """
-
-    username: str
-    secret: Secret
-    issued_at: float
-    expires_at: float | None
-
-    def age(self, now: float, *, jitter: float = 0.0) -> Age:
-        """Say how old the credential is at ``now``.
-
-        Fresh while more than 20 minutes or half its life remain, whichever is less; usable until 30 seconds or a
-        tenth of its life before its end, whichever is less; then expired. ``jitter`` (0 to 1) makes the fresh age
-        end up to 5 % of its life earlier, so that machines started together do not all renew at once. A credential
-        from the future (a clock that was set back by more than a minute) is expired.
-        """
-        if self.expires_at is None:
-            return "fresh"
-        life = self.expires_at - self.issued_at
-        remaining = self.expires_at - now
-        if life <= 0 or now < self.issued_at - 60 or remaining <= min(USABLE_SECONDS, life / 10):
-            return "expired"
-        if remaining > min(FRESH_SECONDS, life / 2) + jitter * life / 20:
-            return "fresh"
-        return "usable"
+__all__ = [
+    "Age",
+    "Answer",
+    "Context",
+    "Credential",
+    "Http",
+    "IdentitySource",
+    "IdentityToken",
+    "Index",
+    "Invitation",
+    "Operation",
+    "Provider",
+    "Session",
+    "SessionStore",
+    "SignIn",
+]
 
 
 class IdentityToken(NamedTuple):
@@ -108,6 +71,10 @@ class Answer(NamedTuple):
     status: int
     body: object
     retry_after: float | None = None
+
+    def __repr__(self) -> str:
+        """Show the status only: until it is parsed, the body holds tokens as plain text."""
+        return f"Answer(status={self.status})"
 
 
 class Http(Protocol):

@@ -6,7 +6,6 @@ logs, compares, copies or pickles it can show it. This module never does anythin
 
 from __future__ import annotations
 
-import hmac
 from typing import NoReturn, final
 
 _MASK = "Secret(****)"
@@ -42,6 +41,8 @@ class Secret:
         """Compare in constant time; unequal to anything that is not a secret."""
         if not isinstance(other, Secret):
             return NotImplemented
+        import hmac  # noqa: PLC0415  # every keyring look-up loads this module, and hardly any compares
+
         # A lone surrogate (an undecodable byte of an environment variable) must compare, not raise with the secret.
         return hmac.compare_digest(
             self._value.encode(errors="surrogatepass"), other._value.encode(errors="surrogatepass")

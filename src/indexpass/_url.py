@@ -21,12 +21,14 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[0-9]{1,5}")
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ESCAPED_TWICE = re.compile(r"%(?:25)*(?:2e|2f|5c|00)", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+# What few URLs need is compiled on first use: every keyring look-up of every user on the machine loads this module.
+_SURROGATE = r"[\ud800-\udfff]"
+_BAD_ESCAPE = r"%(?![0-9A-Fa-f]{2})"
+_ESCAPED_TWICE = r"(?i:%(?:25)*(?:2e|2f|5c|00))"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 # user name and password, host and port, path, and the mark that begins a query or fragment
-_READABLE = re.compile(r"([^/?#]*@)?((?:[^@:/?#\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?)((?:/[^?#]*)?)(?:([?#]).*)?")
+_READABLE = r"([^/?#]*@)?((?:[^@:/?#\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?)((?:/[^@?#]*)?)(?:([?#]).*)?"
 _SIMPLE_PAGES = frozenset({"simple", "+simple"})
 
 
@@ -84,7 +86,7 @@ class IndexUrl(NamedTuple):
         """
         if len(text) > MAX_URL_LENGTH:
             raise UrlError(_TOO_LONG)
-        if _UNSAFE.search(text):
+        if _is_unsafe(text):
             raise UrlError("the URL contains a space, a control character or a backslash")
         try:
             parts = urlsplit(text)
@@ -130,7 +132,7 @@ def parse_netloc(text: str, scheme: str = "https") -> Origin:
 
     Raises UrlError if the text is anything else.
     """
-    if len(text) > MAX_URL_LENGTH or _UNSAFE.search(text) or any(mark in text for mark in "/?#@"):
+    if len(text) > MAX_URL_LENGTH or _is_unsafe(text) or any(mark in text for mark in "/?#@"):
         raise UrlError("this is not a host name")
     return _parse_origin(scheme, text)
 
@@ -138,18 +140,22 @@ def parse_netloc(text: str, scheme: str = "https") -> Origin:
 def redacted(text: str) -> str:
     """Return the URL for people: user name, password, query and fragment replaced, so that it can be shown and logged.
 
-    Where the text does not say which part is the host (a password with a raw slash in it), nothing after the scheme
+    Where the text does not say which part is the host (a raw slash before the last @), nothing after the scheme
     is shown. What does not print is replaced, so that it cannot move a terminal's cursor or forge a line of a log.
     """
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    scheme = _SCHEME.match(text)
+    scheme = re.match(_SCHEME, text)
     if not scheme:
         return re.split("[?#]", text.rpartition("@")[2], maxsplit=1)[0]
-    found = _READABLE.fullmatch(text, scheme.end())
+    found = re.fullmatch(_READABLE, text[scheme.end() :])
     if not found:
         return f"{scheme[0]}****"
     userinfo, place, path, mark = found.groups()
     return scheme[0] + ("****@" if userinfo else "") + place + path + (f"{mark}****" if mark else "")
+
+
+def _is_unsafe(text: str) -> bool:
+    return bool(_UNSAFE.search(text) or (not text.isascii() and re.search(_SURROGATE, text)))
 
 
 def _parse_origin(scheme: str, netloc: str) -> Origin:
@@ -167,8 +173,8 @@ def _parse_ipv6(literal: str) -> str:
         if "%" in literal:
             raise UrlError("an IPv6 address with a zone cannot be compared")
         return ipaddress.IPv6Address(literal).compressed
-    except ValueError as error:
-        raise UrlError("the host is not a valid IPv6 address") from error
+    except ValueError:
+        raise UrlError("the host is not a valid IPv6 address") from None
 
 
 def _parse_host(name: str) -> str:
@@ -186,8 +192,8 @@ def _parse_host(name: str) -> str:
 def _parse_ipv4(literal: str) -> str:
     try:
         return str(ipaddress.IPv4Address(literal))
-    except ValueError as error:
-        raise UrlError("the host is not a valid IPv4 address") from error
+    except ValueError:
+        raise UrlError("the host is not a valid IPv4 address") from None
 
 
 def _encode_idna(name: str) -> str:
@@ -214,7 +220,7 @@ def _parse_path(path: str) -> tuple[str, ...]:
 
 
 def _parse_segment(segment: str) -> str:
-    if _BAD_ESCAPE.search(segment):
+    if "%" in segment and re.search(_BAD_ESCAPE, segment):
         raise UrlError("the path contains an invalid percent escape")
     try:
         decoded = unquote(segment, errors="strict")
@@ -223,6 +229,10 @@ def _parse_segment(segment: str) -> str:
     # "..;x" is how Java servers smuggle a dot segment past a proxy.
     if not decoded or decoded.partition(";")[0] in {".", ".."}:
         raise UrlError("the path contains an empty or a dot segment")
-    if "/" in decoded or _UNSAFE.search(decoded.replace(" ", "")) or _ESCAPED_TWICE.search(decoded):
+    if (
+        "/" in decoded
+        or _is_unsafe(decoded.replace(" ", ""))
+        or ("%" in decoded and re.search(_ESCAPED_TWICE, decoded))
+    ):
         raise UrlError("the path contains an encoded slash, backslash or control character")
     return decoded
