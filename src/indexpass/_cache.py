@@ -1,8 +1,8 @@
 """Credentials on disk, shared by every client of this user: ages, one lock an index, remembered failures.
 
 What is kept is bound to the index, the operation and the provider's settings, so that a changed configuration never
-meets an old credential. A file that cannot be read safely counts as absent; a file that cannot be written costs only
-the next look-up. This module never obtains a credential.
+meets an old credential. A file that cannot be read safely counts as absent; what cannot be written is kept for the
+rest of this process only. This module never obtains a credential.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from indexpass._credential import Credential
 from indexpass._files import ensure_private_folder, read_private, write_private
-from indexpass._model import Credential
 from indexpass._secret import Secret
 from indexpass.errors import IndexpassError, StoreError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from indexpass._model import Index, Operation
+    from indexpass._credential import Index, Operation
 
 LOCK_SECONDS = 45.0  # longer than one exchange may take, so that a waiter finds the other's result
 _VERSION = 1
@@ -34,6 +34,7 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         """Touch nothing yet."""
         self._folder = folder
+        self._unwritten: dict[Path, dict[str, object]] = {}
 
     def load(self, index: Index, operation: Operation) -> Credential | None:
         """Return the credential held for this operation, of whatever age, or None."""
@@ -54,7 +55,7 @@ class Cache:
     def store(self, index: Index, operation: Operation, credential: Credential) -> None:
         """Hold the credential in place of an older one, and forget the failure before it. This reveals the secret.
 
-        A disk that does not take it is logged, not raised: the credential at hand is still good.
+        A disk that does not take it is logged, not raised: this process still has it.
         """
         entry = {
             "username": credential.username,
@@ -120,6 +121,8 @@ class Cache:
     def _read(self, path: Path) -> dict[str, object] | None:
         import json  # noqa: PLC0415  # strangers' look-ups end before anything is read
 
+        if path in self._unwritten:
+            return self._unwritten[path]
         try:
             data = read_private(path)
             entry: object = json.loads(data) if data else None
@@ -135,8 +138,12 @@ class Cache:
             write_private(path, json.dumps({"version": _VERSION, **entry}).encode())
         except StoreError as error:
             _log.warning("%s", error)
+            self._unwritten[path] = entry
+        else:
+            self._unwritten.pop(path, None)
 
     def _unlink(self, path: Path) -> None:
+        self._unwritten.pop(path, None)
         try:
             path.unlink(missing_ok=True)
         except OSError:

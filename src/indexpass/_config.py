@@ -11,14 +11,9 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from indexpass._model import Index
+from indexpass._credential import Index
 from indexpass._url import IndexUrl, redacted
 from indexpass.errors import ConfigError, UrlError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,6 +70,10 @@ def read_file(path: Path) -> tuple[Index, ...]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check its owner: ls -l {path}") from error
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path} is larger than 1 MiB", hint="keep only [[index]] tables in it")
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415  # a quarter of the first answer's time; CI and strangers have no file
+    else:
+        import tomli as tomllib  # noqa: PLC0415
     try:
         document = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

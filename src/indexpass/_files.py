@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 64 * 1024  # a credential is about 2 KiB
 _IS_POSIX = os.name == "posix"
 _NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 _BINARY: int = getattr(os, "O_BINARY", 0)
 
 
@@ -28,14 +29,23 @@ def read_private(path: Path) -> bytes | None:
     larger than 64 KiB.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW | _BINARY)
+        # Without O_NONBLOCK, a named pipe without a writer would hang the client for ever.
+        descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be opened: {error.strerror}", hint=f"remove it: rm -f {path}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        _refuse_foreign(os.fstat(descriptor), path)
-        data = file.read(MAX_FILE_BYTES + 1)
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise StoreError(f"{path} is not a regular file", hint=f"remove it: rm -rf {path}")
+        _refuse_foreign(facts, path)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}", hint=f"remove it: rm -f {path}") from error
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise StoreError(f"{path} is larger than 64 KiB", hint=f"remove it: rm -f {path}")
     return data
@@ -84,14 +94,11 @@ def ensure_private_folder(folder: Path) -> None:
 
 
 def _refuse_foreign(facts: os.stat_result, path: Path) -> None:
-    if stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode):
-        if not _IS_POSIX:
-            return  # Windows: the user's profile folder has its own access list
-        if facts.st_uid == os.geteuid() and not facts.st_mode & 0o077:
-            return
+    if not _IS_POSIX:
+        return  # Windows: the user's profile folder has its own access list
+    if facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
         mode = "700" if stat.S_ISDIR(facts.st_mode) else "600"
         raise StoreError(
             f"{path} belongs to someone else or is open to others",
             hint=f"make it yours alone: chmod {mode} {path}",
         )
-    raise StoreError(f"{path} is not a regular file", hint=f"remove it: rm -f {path}")

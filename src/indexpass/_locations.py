@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from indexpass.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _APP = "indexpass"
+_NO_HOME = Path("/nonexistent")  # Debian's home for users without one: nothing is ever found or written there
 
 
 class Locations(NamedTuple):
@@ -27,8 +30,13 @@ class Locations(NamedTuple):
 
 
 def locate(environ: Mapping[str, str]) -> Locations:
-    """Return where things stand for a process with these environment variables."""
+    """Return where things stand for a process with these environment variables.
+
+    Raises ConfigError if INDEXPASS_HOME is not an absolute path.
+    """
     home = environ.get("INDEXPASS_HOME")
+    if home and not Path(home).is_absolute():
+        raise ConfigError("INDEXPASS_HOME is not an absolute path", hint="write it from the root on, without ~")
     if sys.platform == "linux":
         config, cache, state, site = _linux(environ)
     else:
@@ -47,16 +55,25 @@ def _linux(environ: Mapping[str, str]) -> tuple[Path, Path, Path, Path]:
     """Follow the XDG Base Directory Specification as platformdirs does."""
 
     def folder(variable: str, default: str) -> Path:
-        value = environ.get(variable, "").strip()
-        return Path(value or Path(default).expanduser()) / _APP
+        value = environ.get(variable, "")
+        return (Path(value) if value.startswith("/") else _home() / default) / _APP
 
-    site = (environ.get("XDG_CONFIG_DIRS", "").strip() or "/etc/xdg").split(":", 1)[0]
+    sites = environ.get("XDG_CONFIG_DIRS", "").split(":")
+    site = next((value for value in sites if value.startswith("/")), "/etc/xdg")
     return (
-        folder("XDG_CONFIG_HOME", "~/.config"),
-        folder("XDG_CACHE_HOME", "~/.cache"),
-        folder("XDG_STATE_HOME", "~/.local/state"),
+        folder("XDG_CONFIG_HOME", ".config"),
+        folder("XDG_CACHE_HOME", ".cache"),
+        folder("XDG_STATE_HOME", ".local/state"),
         Path(site) / _APP,
     )
+
+
+def _home() -> Path:
+    try:
+        home = Path.home()
+    except RuntimeError:  # a container may run as a user whom no file knows
+        return _NO_HOME
+    return home if home.is_absolute() else _NO_HOME
 
 
 def _elsewhere() -> tuple[Path, Path, Path, Path]:

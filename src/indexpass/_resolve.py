@@ -64,23 +64,24 @@ class Resolver:
 
     def credential_for(self, index: Index, operation: Operation, *, refused: Secret | None = None) -> Credential:
         """Return a credential for one operation on one index. Raises IndexpassError."""
-        held = self._held(index, operation, refused)
-        if held and self._is_fresh(held):
-            return held
-        self._raise_remembered(index, operation, held)
+        at_hand = self._at_hand(index, operation, self._held(index, operation, refused))
+        if at_hand:
+            return at_hand
         with self.cache.lock(index, operation):
             held = self._held(index, operation, refused)  # another process may have been faster
-            if held and self._is_fresh(held):
-                return held
-            self._raise_remembered(index, operation, held)
+            at_hand = self._at_hand(index, operation, held)
+            if at_hand:
+                return at_hand
             try:
                 _log.debug("asking %s for %s on %s", index.provider, operation, index.url)
                 credential = self._provider_for(index).issue(index, operation, self._context())
             except IndexpassError as error:
                 _log.debug("no credential for %s: %s", index.url, error.code)
+                if held is None:
+                    self.cache.forget(index, operation)  # what is kept was refused or has expired
                 self.cache.remember_failure(index, operation, error, self._now() + _memory_seconds(error))
                 if held:
-                    return held  # still usable: better than nothing, and the next request asks again
+                    return held  # still usable: better than nothing
                 raise
             self.cache.store(index, operation, credential)
             return credential
@@ -104,10 +105,17 @@ class Resolver:
         # The fraction of the second of its issue is as good as a random number, and all processes agree on it.
         return held.age(self._now(), jitter=held.issued_at % 1.0) == "fresh"
 
-    def _raise_remembered(self, index: Index, operation: Operation, held: Credential | None) -> None:
+    def _at_hand(self, index: Index, operation: Operation, held: Credential | None) -> Credential | None:
+        """Return ``held`` if it is fresh, or if the last attempt to replace it has failed only just now; else None.
+
+        Raises that failure if nothing is held.
+        """
+        if held and self._is_fresh(held):
+            return held
         failure = self.cache.failure(index, operation, self._now())
         if failure and held is None:
             raise failure
+        return held if failure else None
 
 
 def _memory_seconds(error: IndexpassError) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LOCK_SECONDS = 30.0  # longer than one refresh may take
+LOCK_SECONDS = 50.0  # longer than the two exchanges of one refresh may take
 _log = logging.getLogger("indexpass.sessions")
 
 
@@ -50,23 +50,39 @@ class FileSessions:
         write_private(self._path(session.broker, "session"), json.dumps(entry).encode())
 
     def forget(self, broker: str) -> None:
-        """Remove the session at this broker, if there is one."""
-        self._path(broker, "session").unlink(missing_ok=True)
+        """Remove the session at this broker, if there is one. Raises StoreError if its file cannot be removed."""
+        path = self._path(broker, "session")
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be removed: {error.strerror}", hint=f"remove it: rm -rf {path}") from error
 
     @contextmanager
     def exclusive(self, broker: str) -> Iterator[None]:
-        """Keep other processes from this broker's session meanwhile. Raises StoreError after 30 seconds of waiting."""
+        """Keep other processes from this broker's session meanwhile.
+
+        Raises StoreError after 50 seconds of waiting, or if the folder cannot hold a lock.
+        """
         import filelock  # noqa: PLC0415  # loaded only when a session is used
 
         ensure_private_folder(self._folder)
+        lock = filelock.FileLock(self._path(broker, "lock"), timeout=LOCK_SECONDS, mode=0o600)
         try:
-            with filelock.FileLock(self._path(broker, "lock"), timeout=LOCK_SECONDS, mode=0o600):
-                yield
+            lock.acquire()
         except filelock.Timeout as error:
             raise StoreError(
                 f"another process has been using the session at {broker} for too long",
                 hint="try again; if it stays so, sign in again with indexpass login",
             ) from error
+        except OSError as error:
+            raise StoreError(
+                f"{self._folder} cannot hold a lock: {error.strerror}",
+                hint="free some disk space, or point INDEXPASS_HOME to a folder of yours",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _path(self, broker: str, kind: str) -> Path:
         return self._folder / f"{hashlib.sha256(broker.encode()).hexdigest()[:40]}.{kind}"

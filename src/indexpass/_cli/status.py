@@ -75,7 +75,7 @@ def _row(index: Index, cache: Cache, context: Context) -> _Row:
 def _identity(index: Index, context: Context) -> str | None:
     """Say who a new credential would be issued to; a source that fails says why."""
     try:
-        token = context.identify(str(index.url))
+        token = context.identify(index.options.get("broker", str(index.url)))
         if token:
             return f"identity token from {token.source}"
         provider = _registry.provider_for(index)

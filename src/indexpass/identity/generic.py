@@ -44,7 +44,8 @@ def _read(path: str) -> str:
     try:
         descriptor = os.open(Path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
-            return file.read(MAX_TOKEN_BYTES + 1).decode("ascii", errors="replace")
+            data = file.read(MAX_TOKEN_BYTES + 1) or b""  # None from a pipe whose writer has not written yet
+            return data.decode("ascii", errors="replace")
     except OSError as error:
         raise IdentityError(
             f"the identity token cannot be read from {path}: {error.strerror}",
