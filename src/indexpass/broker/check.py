@@ -1,0 +1,128 @@
+"""May this token do this? The answer to every request to an index, from memory alone.
+
+A token is good for one index and the operations in its scope. Everything that a new token would mend is answered
+with 401, because only a 401 makes pip ask again; 403 is left for a token of the right index that lacks the scope.
+This module does no I/O: what was revoked is read elsewhere, every few seconds.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from indexpass._secret import Secret
+from indexpass._wire import RESOURCE_METADATA_PATH, SCOPES, well_known_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from indexpass._model import Operation
+    from indexpass.broker.keys import AccessToken, Keys
+    from indexpass.broker.revocations import Revocations
+    from indexpass.broker.settings import GuardedIndex, Settings
+
+MAX_REMEMBERED = 10_000  # verified tokens; each takes about 1 KiB
+_BASIC_CHALLENGE = 'Basic realm="indexpass", charset="UTF-8"'  # RFC 7617
+_CREDENTIALS_PARTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a request. ``index`` is None if its URL belongs to no index; no ``authorization`` is ""."""
+
+    authorization: str
+    index: GuardedIndex | None
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer: 204, 401 or 403, why, and what to put into ``WWW-Authenticate``, one header each."""
+
+    status: int
+    reason: str = ""
+    challenges: tuple[str, ...] = ()
+
+
+_ALLOWED = Verdict(204)
+
+
+class Checker:
+    """Checks requests, and remembers the tokens that it has verified. Not for several threads at once."""
+
+    def __init__(self, settings: Settings, keys: Keys, revocations: Revocations, now: Callable[[], float]) -> None:
+        """Remember nothing yet."""
+        self._origin = settings.origin
+        self._keys = keys
+        self._revocations = revocations
+        self._now = now
+        self._remembered: OrderedDict[bytes, AccessToken] = OrderedDict()
+
+    def check(self, facts: Facts) -> Verdict:
+        """Return the verdict on a request."""
+        if not facts.authorization:
+            return self._unauthorized(facts.index, "a token is needed", error="")
+        token = self._read(facts.authorization)
+        if token is None:
+            return self._unauthorized(facts.index, "the token is not one of this broker")
+        fault = self._fault(token, facts.index)
+        if fault:
+            return self._unauthorized(facts.index, fault)
+        scope = SCOPES[facts.operation]
+        if scope not in token.scopes:
+            challenge = f'Bearer error="insufficient_scope", scope="{scope}"'  # RFC 6750 section 3.1
+            return Verdict(403, f"the token lacks the scope {scope}", (challenge,))
+        return _ALLOWED
+
+    def _fault(self, token: AccessToken, index: GuardedIndex | None) -> str:
+        """Say why another token is needed here; "" if it is not."""
+        if token.expires_at <= self._now():
+            return "the token has expired"
+        if self._revocations.has(token):
+            return "the token was revoked"
+        if index is None:
+            return "this URL belongs to no index of this broker"
+        return "" if token.audience == index.resource else "the token is for another index"
+
+    def _read(self, authorization: str) -> AccessToken | None:
+        key = sha256(authorization.encode(errors="surrogatepass")).digest()
+        token = self._remembered.get(key)
+        if token:
+            self._remembered.move_to_end(key)
+            return token
+        credential = _credential(authorization)
+        token = self._keys.decode(credential) if credential else None
+        if token:
+            self._remembered[key] = token
+            if len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.popitem(last=False)
+        return token
+
+    def _unauthorized(self, index: GuardedIndex | None, reason: str, *, error: str = "invalid_token") -> Verdict:
+        """Return a 401: Basic first, because pip and its neighbours take the first that they know."""
+        parameters = [f'error="{error}"'] if error else []
+        if index and index.url.origin == self._origin:  # only there do we publish the index's metadata (RFC 9728)
+            parameters.append(f'resource_metadata="{well_known_url(RESOURCE_METADATA_PATH, index.url)}"')
+        bearer = " ".join(["Bearer", ", ".join(parameters or ['realm="indexpass"'])])
+        return Verdict(401, reason, (_BASIC_CHALLENGE, bearer))
+
+
+def _credential(authorization: str) -> Secret | None:
+    """Return the token in the header: the Basic password with any user name, or the Bearer token; None if neither."""
+    parts = authorization.split(None, 1)
+    if len(parts) != _CREDENTIALS_PARTS:
+        return None
+    scheme, value = parts[0].lower(), parts[1].strip()
+    if scheme == "bearer":
+        return Secret(value)
+    if scheme != "basic":
+        return None
+    try:
+        _, colon, password = b64decode(value, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return Secret(password) if colon else None

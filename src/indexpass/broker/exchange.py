@@ -1,0 +1,143 @@
+"""The server flow: proof in, token out.
+
+Everything that leads to a token being minted or not happens in :func:`exchange`, in this order. This module never
+parses HTTP and never lets a token leave before its audit entry is committed.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from indexpass._url import IndexUrl
+from indexpass._wire import CLIENT_ID, SCOPES, TYPE_ACCESS_TOKEN, TokenAnswer
+from indexpass.broker import audit
+from indexpass.broker.audit import Entry
+from indexpass.broker.keys import fingerprint
+from indexpass.broker.oauth import OAuthError
+from indexpass.broker.policy import Denial, Grant, Person, decide, describe
+from indexpass.broker.proofs import DeviceProof, IdentityProof, SessionProof, identify
+from indexpass.errors import UrlError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from indexpass._model import Operation
+    from indexpass.broker.policy import Subject
+    from indexpass.broker.service import Broker
+    from indexpass.broker.settings import GuardedIndex, Settings
+
+_EVENTS = {DeviceProof: "device-token", SessionProof: "session-token", IdentityProof: "identity-token"}
+_UNDECIDED = {"authorization_pending", "slow_down", "temporarily_unavailable"}  # asked again, so not audited
+MAX_SUBJECT_LENGTH = 160  # as JSON; keeps a token below 1,200 characters
+
+
+def exchange(broker: Broker, form: Mapping[str, str], *, address: str) -> TokenAnswer:
+    """Trade the proof in ``form`` for an access token. Blocks: run it on a thread. Raises OAuthError.
+
+    A refusal is audited too, with all that was known by then.
+    """
+    now = broker.now()
+    entry = Entry(now, "token", "denied", address=address)
+    try:
+        check_client(form)
+
+        # Who is it?
+        proof = identify(broker, form, now)
+        subject = proof.subject
+        entry = replace(entry, event=_EVENTS[type(proof)], who=describe(subject))
+
+        # Which index, and what for? A device sign-in has said so when it began.
+        begun = proof.approval if isinstance(proof, DeviceProof) else None
+        index = find_index(broker.settings, form.get("resource") or (begun.resource if begun else ""))
+        entry = replace(entry, index=index.name)
+        operations = find_operations(form.get("scope") or (begun.scope if begun else ""))
+        entry = replace(entry, operation=" ".join(operations))
+
+        # May they?
+        grants = [_require_grant(broker.settings, subject, index, operation) for operation in operations]
+        policies = " ".join(dict.fromkeys(grant.policy for grant in grants))
+        seconds = min(grant.seconds for grant in grants)
+        scope = " ".join(SCOPES[operation] for operation in operations)
+
+        # Use the proof up, mint, and write the audit: all three, or none.
+        with broker.store.writing() as connection:
+            spent = proof.spend(broker, connection, now)
+            token = broker.keys.mint(
+                {
+                    "sub": _bounded(describe(subject)),
+                    "aud": index.resource,
+                    "client_id": CLIENT_ID,
+                    "iat": int(now),
+                    "exp": int(now) + seconds,
+                    "jti": secrets.token_urlsafe(16),
+                    "scope": scope,
+                    "policy": policies,
+                    **({"sid": spent.session_id} if spent.session_id else {}),
+                }
+            )
+            entry = replace(entry, result="granted", policy=policies, token_sha256=fingerprint(token))
+            audit.write(connection, entry)
+    except OAuthError as refusal:
+        if refusal.code not in _UNDECIDED:
+            broker.audit.keep(replace(entry, reason=str(refusal)))
+        raise
+    audit.announce(entry)
+    return TokenAnswer(
+        access_token=token,
+        expires_in=seconds,
+        scope=scope,
+        refresh_token=spent.refresh_token,
+        issued_token_type=TYPE_ACCESS_TOKEN if isinstance(proof, IdentityProof) else None,
+        user=subject.name if isinstance(subject, Person) else "",
+    )
+
+
+def check_client(form: Mapping[str, str]) -> None:
+    """Refuse clients that are not known: there is one, it is public, and people are shown its name.
+
+    Raises OAuthError; a request without ``client_id`` passes, for identity tokens speak for themselves.
+    """
+    if form.get("client_id", CLIENT_ID) != CLIENT_ID:
+        raise OAuthError("invalid_client", f"the client_id must be {CLIENT_ID}", status=401)
+
+
+def find_index(settings: Settings, resource: str) -> GuardedIndex:
+    """Return the index that a ``resource`` names (RFC 8707), or the only one there is. Raises OAuthError."""
+    if not resource:
+        if len(settings.indexes) != 1:
+            raise OAuthError("invalid_target", "resource is missing: name the URL of an index")
+        return settings.indexes[0]
+    try:
+        index = settings.index_for(IndexUrl.parse(resource))
+    except UrlError:
+        index = None
+    if index is None:
+        raise OAuthError("invalid_target", "the resource is not the URL of an index that is known here")
+    return index
+
+
+def find_operations(scope: str) -> tuple[Operation, ...]:
+    """Return the operations that a ``scope`` names; reading where it says nothing. Raises OAuthError."""
+    asked = set(scope.split()) or {SCOPES["read"]}
+    if not asked <= set(SCOPES.values()):
+        raise OAuthError("invalid_scope", f"the scopes are {' and '.join(SCOPES.values())}")
+    return tuple(operation for operation, name in SCOPES.items() if name in asked)
+
+
+def _require_grant(settings: Settings, subject: Subject, index: GuardedIndex, operation: Operation) -> Grant:
+    decision = decide(settings, subject, index, operation)
+    if isinstance(decision, Denial):
+        raise OAuthError("invalid_target", decision.reason)  # RFC 8693 section 2.2.2
+    return decision
+
+
+def _bounded(subject: str) -> str:
+    """Return the subject, or its hash where it is too long for a token."""
+    if len(json.dumps(subject)) <= MAX_SUBJECT_LENGTH:
+        return subject
+    issuer = subject.partition(":")[0]
+    return f"{issuer}:sha256:{sha256(subject.encode()).hexdigest()}"

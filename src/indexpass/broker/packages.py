@@ -1,0 +1,166 @@
+"""The built-in package index: pypiserver over one folder, as an ASGI application.
+
+It lists, sends and receives distributions, and nothing more: what was uploaded is never overwritten, removed or half
+there. It never decides who may; that is the work of the guard in front of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import warnings
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from a2wsgi import WSGIMiddleware
+
+with warnings.catch_warnings():
+    # pypiserver's web framework, bottle, is old: Python up to 3.12 warns of the modules and protocols that it uses.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", ImportWarning)
+    import pypiserver  # type: ignore[import-untyped]
+    from pypiserver.backend import (  # type: ignore[import-untyped]
+        BackendProxy,
+        SimpleFileBackend,
+        digest_file,
+    )
+    from pypiserver.bottle_wrapper import bottle  # type: ignore[import-untyped]
+    from pypiserver.bottle_wrapper.bottle import HTTPError, request  # type: ignore[import-untyped]
+    from pypiserver.config import Config  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from pypiserver.core import PkgFile  # type: ignore[import-untyped]
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# bottle leaves a finder for its plug-ins, of which we use none. It has no find_spec, so that Python 3.10 and 3.11 would
+# warn of it at every later import, of anything, that finds nothing.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != bottle.__name__]
+
+STALL_SECONDS = 60.0  # an upload may take as long as it likes, but no pause in it may be longer
+WORKERS = 10  # files on their way at once; each has a thread
+_CHUNK_BYTES = 1024 * 1024
+
+
+def create_app(folder: Path, *, stall_seconds: float = STALL_SECONDS) -> ASGIApp:
+    """Return the index of the distributions in ``folder``, which exists and is on a file system with hard links.
+
+    ``/simple/`` lists (PEP 503), ``/packages/`` sends, ``POST /`` receives what twine, uv and Poetry upload. Links
+    follow the ``root_path`` under which the application is called. Each call makes an index of its own.
+    """
+    config = Config.default_with_overrides(
+        roots=[folder.resolve()],
+        authenticate=[],
+        password_file=".",  # noqa: S106  # not a password: pypiserver's sign for asking nobody for one
+        disable_fallback=True,  # sending people on to the public index is how dependency confusion starts
+        overwrite=False,
+        hash_algo="sha256",
+    )
+    config.backend = BackendProxy(_Folder(config))
+    # pypiserver keeps its application in a module, but loads that module afresh for each one that it is asked for.
+    application = pypiserver.app_from_config(config)
+    application.catchall = False  # an unforeseen error belongs in the server's log, not on its standard output
+    application.add_hook("before_request", _refuse_all_but_whole_uploads)
+    application.add_hook("after_request", _let_go_of_the_upload)
+    return _ending_stalls(cast("ASGIApp", WSGIMiddleware(application, workers=WORKERS)), stall_seconds)
+
+
+class _Folder(SimpleFileBackend):  # type: ignore[misc]  # pypiserver is untyped
+    """pypiserver's folder of files, in which a file appears whole, once, and stays."""
+
+    def exists(self, filename: str) -> bool:
+        """Return False, or refuse: pypiserver would go on to recommend an option that overwrites files."""
+        if super().exists(filename):
+            raise _already_there(filename)
+        return False
+
+    def add_package(self, filename: str, stream: BinaryIO) -> None:
+        """Write the file aside and publish it when it is whole. Raises HTTPError if that cannot be."""
+        target: Path = self.roots[0] / filename
+        partial = target.with_name(f".upload-{secrets.token_hex(8)}")  # pypiserver does not list hidden files
+        try:
+            digest = _write(partial, stream)
+            if digest != _promised_digest(filename, otherwise=digest):
+                raise HTTPError(400, f"{filename} does not match its sha256_digest: upload it again")
+            os.link(partial, target)  # unlike a rename, this never replaces a file that came first
+        except FileExistsError:
+            raise _already_there(filename) from None
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def digest(self, pkg: PkgFile) -> str:
+        """Return ``sha256=<hex>``, computed once per file."""
+        status = Path(pkg.fn).stat()
+        return _digest(pkg.fn, status.st_size, status.st_mtime_ns)
+
+
+def _already_there(filename: str) -> HTTPError:
+    return HTTPError(409, f"{filename} already exists: upload a new version")
+
+
+@lru_cache(maxsize=10_000)
+def _digest(path: str, _size: int, _mtime_ns: int) -> str:
+    return str(digest_file(path, "sha256"))
+
+
+def _write(path: Path, stream: BinaryIO) -> str:
+    """Write the stream to a new file, through to the disk, and return its SHA-256 in hex."""
+    digest = sha256()
+    with path.open("xb") as file:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _promised_digest(filename: str, *, otherwise: str) -> str:
+    """Return the SHA-256 that the upload form gives for its distribution, if it does and this file is the one."""
+    if request.files["content"].raw_filename != filename:
+        return otherwise  # a detached signature, which comes without a digest
+    return str(request.forms.get("sha256_digest") or otherwise).lower()
+
+
+def _refuse_all_but_whole_uploads() -> None:
+    """Refuse what pypiserver would do beyond reading and uploading (removing, too), and uploads that broke off."""
+    if request.method in {"GET", "HEAD"}:
+        return
+    if request.method != "POST" or request.path != "/":
+        raise HTTPError(405, "This index is read with GET, and uploaded to at one URL", Allow="GET, HEAD")
+    if request.content_length < 0 or request.chunked:
+        raise HTTPError(411, "An upload has to say its length")
+    if request.body.seek(0, os.SEEK_END) != request.content_length:
+        raise HTTPError(400, "The upload broke off")
+    if request.forms.get(":action") != "file_upload":
+        raise HTTPError(403, "This index receives files; it does not remove them")
+
+
+def _let_go_of_the_upload() -> None:
+    """Close the temporary files of the upload: bottle would keep them, and their space, until the thread's next one."""
+    environ = request.environ
+    environ.pop("_cgi.FieldStorage", None)
+    kept = {key: environ.pop(key) for key in list(environ) if key.startswith("bottle.request.")}
+    if "bottle.request.body" in kept:
+        kept["bottle.request.body"].close()
+
+
+def _ending_stalls(app: ASGIApp, seconds: float) -> ASGIApp:
+    """Return the application with clients that send nothing for ``seconds`` treated as gone.
+
+    Otherwise a laptop that is shut during an upload would keep a thread for ever.
+    """
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_in_time() -> Message:
+            try:
+                return await asyncio.wait_for(receive(), seconds)
+            except asyncio.TimeoutError:
+                return {"type": "http.disconnect"}
+
+        await app(scope, receive_in_time if scope["type"] == "http" else receive, send)
+
+    return call

@@ -1,0 +1,144 @@
+"""Who asks for a token, and how do they prove it? By a device code, a refresh token, or an identity token.
+
+A proof is looked at first and spent only when the token is minted, so that a denial costs the client nothing. This
+module never says what the subject may do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from indexpass._secret import Secret
+from indexpass._wire import CLIENT_ID, GRANT_DEVICE, GRANT_EXCHANGE, GRANT_REFRESH, TYPE_ACCESS_TOKEN, TYPE_ID_TOKEN
+from indexpass.broker import devices, sessions
+from indexpass.broker.oauth import OAuthError, required
+from indexpass.broker.policy import Person, Subject
+from indexpass.broker.store import claim_once
+from indexpass.broker.verify import Unverified, VerifiedClaims
+from indexpass.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from indexpass.broker.devices import Approval
+    from indexpass.broker.service import Broker
+    from indexpass.broker.sessions import Session
+
+_TYPE_JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a proof leaves behind: its session's id and next refresh token, or nothing where there is no session."""
+
+    session_id: str = ""
+    refresh_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProof:
+    """A device sign-in that a person has approved."""
+
+    device_code: Secret
+    approval: Approval
+
+    @property
+    def subject(self) -> Subject:
+        """The person who approved it."""
+        return Person(self.approval.user)
+
+    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:
+        """Begin the session. Raises OAuthError if the code has been used meanwhile."""
+        if not devices.redeem(connection, self.device_code, now):
+            raise OAuthError("invalid_grant", "the device code was used already")
+        seconds = broker.settings.session_seconds
+        session, refresh_token = sessions.begin(
+            connection, self.approval.user, client_id=CLIENT_ID, seconds=seconds, now=now
+        )
+        return Spent(session.session_id, refresh_token)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionProof:
+    """A refresh token of a session."""
+
+    refresh_token: Secret
+    session: Session
+
+    @property
+    def subject(self) -> Subject:
+        """The person whose session it is."""
+        return Person(self.session.user)
+
+    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:
+        """Put the successor in the token's place."""
+        successor = sessions.rotate(connection, broker.keys, self.refresh_token, self.session, now)
+        return Spent(self.session.session_id, successor)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProof:
+    """A verified identity token of a workload."""
+
+    verified: VerifiedClaims
+
+    @property
+    def subject(self) -> Subject:
+        """The workload, as its issuer describes it."""
+        return self.verified
+
+    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:  # noqa: ARG002  # as the others
+        """Mark the token as used. Raises OAuthError if it has been used before (RFC 8693 section 2.2.2)."""
+        if not claim_once(connection, self.verified.replay_key, self.verified.expires_at):
+            raise OAuthError("invalid_request", "the identity token was used before: it is accepted once")
+        return Spent()
+
+
+Proof = DeviceProof | SessionProof | IdentityProof
+
+
+def identify(broker: Broker, form: Mapping[str, str], now: float) -> Proof:
+    """Return who asks, by the grant type. Raises OAuthError if nobody can be told."""
+    grant = required(form, "grant_type")
+    if grant == GRANT_DEVICE:
+        return _by_device_code(broker, Secret(required(form, "device_code")), now)
+    if grant == GRANT_REFRESH:
+        return _by_refresh_token(broker, Secret(required(form, "refresh_token")), now)
+    if grant == GRANT_EXCHANGE:
+        return _by_identity_token(broker, form)
+    raise OAuthError("unsupported_grant_type", "device_code, refresh_token and token-exchange are known here")
+
+
+def _by_device_code(broker: Broker, device_code: Secret, now: float) -> DeviceProof:
+    with broker.store.writing() as connection:
+        outcome = devices.poll(connection, device_code, now)
+    if isinstance(outcome, OAuthError):
+        raise outcome
+    return DeviceProof(device_code, outcome)
+
+
+def _by_refresh_token(broker: Broker, refresh_token: Secret, now: float) -> SessionProof:
+    with broker.store.writing() as connection:
+        outcome = sessions.find(connection, refresh_token, now)
+    if isinstance(outcome, OAuthError):
+        broker.revocations.refresh(now)  # the session may have just been revoked
+        raise outcome
+    return SessionProof(refresh_token, outcome)
+
+
+def _by_identity_token(broker: Broker, form: Mapping[str, str]) -> IdentityProof:
+    if form.get("subject_token_type") not in {TYPE_ID_TOKEN, _TYPE_JWT}:
+        raise OAuthError("invalid_request", "the subject_token_type must be id_token or jwt")
+    if form.get("requested_token_type", TYPE_ACCESS_TOKEN) != TYPE_ACCESS_TOKEN:
+        raise OAuthError("invalid_request", "only access tokens are issued")
+    if "actor_token" in form:
+        raise OAuthError("invalid_request", "an actor_token is not accepted: nobody acts for another here")
+    try:
+        return IdentityProof(broker.verifier.verify(Secret(required(form, "subject_token"))))
+    except Unverified as error:
+        raise OAuthError("invalid_request", f"the identity token is refused: {error}") from None
+    except BrokerError as error:
+        raise OAuthError("temporarily_unavailable", str(error), status=503) from error

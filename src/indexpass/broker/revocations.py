@@ -1,0 +1,68 @@
+"""What is no longer valid before its time: written to the database, and held in memory for the checks.
+
+A token is revoked by its own id, or with all others of its session. Each process reads the list anew every few
+seconds, so a revocation reaches every process within that time. This module never removes an entry before the last
+token that it could concern has expired.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from indexpass.broker import schema
+from indexpass.broker.settings import MAX_TOKEN_SECONDS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from indexpass.broker.keys import AccessToken
+    from indexpass.broker.store import Store
+
+REFRESH_SECONDS = 5
+_log = logging.getLogger("indexpass.broker")
+
+
+def revoke_session(connection: Connection, session_id: str, now: float) -> None:
+    """Write down that no token of this session is valid any more."""
+    schema.insert_new(connection, schema.revocations, id=session_id, expires_at=now + MAX_TOKEN_SECONDS)
+
+
+def revoke_token(connection: Connection, token: AccessToken) -> None:
+    """Write down that this token is not valid any more."""
+    schema.insert_new(connection, schema.revocations, id=token.token_id, expires_at=token.expires_at)
+
+
+class Revocations:
+    """The list as this process knows it."""
+
+    def __init__(self, store: Store) -> None:
+        """Know of nothing yet; the list is due."""
+        self._store = store
+        self._ids: frozenset[str] = frozenset()
+        self._read_at = float("-inf")
+
+    def has(self, token: AccessToken) -> bool:
+        """Is the token revoked, by itself or with its session?"""
+        return token.token_id in self._ids or token.session in self._ids
+
+    def is_due(self, now: float) -> bool:
+        """Is the list older than five seconds, or from a future that the clock was set back from?"""
+        return not 0 <= now - self._read_at < REFRESH_SECONDS
+
+    def refresh(self, now: float) -> None:
+        """Read the list. This blocks: call it on a thread.
+
+        If the database does not answer, the old list stays in use until it does: tokens are short-lived, and no
+        index should stand still because the broker cannot mint.
+        """
+        table = schema.revocations
+        try:
+            with self._store.reading() as connection:
+                self._ids = frozenset(connection.scalars(select(table.c.id).where(table.c.expires_at > now)))
+        except SQLAlchemyError:
+            _log.warning("the list of revocations cannot be read; the one from before stays in use")
+        self._read_at = now

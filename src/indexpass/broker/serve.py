@@ -1,0 +1,110 @@
+"""Run the broker's application on a socket until it is told to stop.
+
+This module knows the server, uvicorn, and what it prints; it never looks into a request beyond method and path.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import click
+import uvicorn
+
+from indexpass.broker.app import create_app
+from indexpass.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from indexpass.broker.service import Broker
+
+STOP_SECONDS = 10  # how long requests that have begun may take once the broker is told to stop
+_log = logging.getLogger("indexpass.access")
+
+
+def tls_files(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    """Return the pair of PEM files, or None for plain http. Raises ConfigError if one is missing or unusable."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError("a certificate and its key go together", hint="name both, or neither")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{certificate} and {key} are not a certificate and its key", hint="name two PEM files that you may read"
+        ) from error
+    return certificate, key
+
+
+def run(
+    broker: Broker,
+    *,
+    address: tuple[str, int],
+    packages: Path | None,
+    tls: tuple[Path, Path] | None,
+    has_access_log: bool,
+) -> None:
+    """Serve the broker until SIGTERM or SIGINT, then finish what has begun. Raises ConfigError if it cannot listen."""
+    app: ASGIApp = create_app(broker, packages=packages)
+    config = uvicorn.Config(
+        _AccessLog(app) if has_access_log else app,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
+        log_config=None,
+        log_level="warning",
+        access_log=False,  # uvicorn's own prints query strings
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    # uvicorn stops gracefully and then raises the signal once more: stopping as told is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    with _listen(address) as listener:
+        _Server(config, f"The broker {broker.settings.issuer} is ready on {address[0]}:{address[1]}").run([listener])
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {address[0]}:{address[1]}: {error.strerror}",
+            hint="stop what listens there, or name another address with --listen HOST:PORT",
+        ) from error
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            click.echo(self._greeting, err=True)
+
+
+class _AccessLog:
+    """Prints method, path and status; the query, where codes can stand, is left out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _log.info("%s %s %d", scope["method"], ascii(scope["path"]), message["status"])
+            await send(message)
+
+        await self._app(scope, receive, sending)

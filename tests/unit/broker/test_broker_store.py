@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from indexpass._secret import Secret
+from indexpass.broker import devices, people, schema, sessions
+from indexpass.broker.devices import Approval
+from indexpass.broker.oauth import OAuthError, parse_form
+from indexpass.broker.store import Store, User, claim_once
+from indexpass.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from indexpass.broker.keys import Keys
+    from indexpass.broker.sessions import Session
+
+NOW = 1_800_000_000.0
+
+
+def begin_device(store: Store, now: float = NOW) -> tuple[Secret, str]:
+    with store.writing() as connection:
+        return devices.begin(
+            connection, client_id="indexpass", resource="https://x/", scope="pypi:read", address="::1", now=now
+        )
+
+
+def poll(store: Store, device_code: Secret, now: float) -> str:
+    with store.writing() as connection:
+        outcome = devices.poll(connection, device_code, now)
+    return outcome.code if isinstance(outcome, OAuthError) else outcome.user
+
+
+def begin_session(store: Store, seconds: int = 3600) -> tuple[Session, Secret]:
+    with store.writing() as connection:
+        return sessions.begin(connection, "alice", client_id="indexpass", seconds=seconds, now=NOW)
+
+
+def refresh(store: Store, keys: Keys, token: Secret, now: float) -> Secret | None:
+    with store.writing() as connection:
+        found = sessions.find(connection, token, now)
+        return None if isinstance(found, OAuthError) else sessions.rotate(connection, keys, token, found, now)
+
+
+# People
+
+
+def test_a_user_is_found_by_name(store: Store) -> None:
+    assert store.user("alice") == User("alice", "a hash")
+    assert store.user("bob") is None
+
+
+def test_a_user_name_is_taken_once(store: Store) -> None:
+    with pytest.raises(ConfigError, match="already"):
+        store.add_user("alice", "another", NOW)
+    assert store.user("alice") == User("alice", "a hash")
+
+
+def test_a_password_is_right_for_its_user_only() -> None:
+    user = User("alice", people.hash_password(Secret("correct horse battery")))
+    assert people.is_password(user, Secret("correct horse battery"))
+    assert not people.is_password(user, Secret("correct horse"))
+    assert not people.is_password(None, Secret("correct horse battery"))
+
+
+@pytest.mark.parametrize("damage", ["", "no hash", "$argon2id$v=19$"])
+def test_a_damaged_hash_opens_nothing(damage: str) -> None:
+    assert not people.is_password(User("alice", damage), Secret("correct horse battery"))
+
+
+# The database
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a POSIX matter")
+def test_the_database_and_its_journals_are_for_their_owner_only(store: Store, tmp_path: Path) -> None:
+    store.user("alice")
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("broker.sqlite3*")} == {0o600}
+
+
+def test_sqlite_is_in_wal_with_foreign_keys(store: Store) -> None:
+    with store.reading() as connection:
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert connection.scalar(text("PRAGMA foreign_keys")) == 1
+
+
+def test_a_decision_in_nobody_s_name_is_refused(store: Store) -> None:
+    _, user_code = begin_device(store)
+    with pytest.raises(IntegrityError):
+        store.decide_device(user_code, "nobody", approved=True, now=NOW)
+
+
+def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store(f"sqlite:///{tmp_path / 'missing' / 'broker.sqlite3'}")
+
+
+def test_no_token_and_no_code_is_in_the_database(store: Store, keys: Keys, tmp_path: Path) -> None:
+    device_code, _ = begin_device(store)
+    _, first = begin_session(store)
+    second = refresh(store, keys, first, NOW)
+    assert second is not None
+    written = b"".join(file.read_bytes() for file in tmp_path.glob("broker.sqlite3*"))
+    assert b"alice" in written
+    assert not any(token.reveal().encode() in written for token in (device_code, first, second))
+
+
+def test_what_has_expired_is_removed_and_the_rest_is_not(store: Store) -> None:
+    begin_device(store)
+    begin_session(store, seconds=3600)
+    begin_session(store, seconds=60)
+    store.purge(NOW + 700)
+    with store.reading() as connection:
+        counts = [
+            len(connection.execute(select(table)).all())
+            for table in (schema.device_codes, schema.sessions, schema.refresh_tokens)
+        ]
+    assert counts == [0, 1, 1]
+
+
+# Device sign-ins
+
+
+def test_a_user_code_is_eight_letters_without_vowels(store: Store) -> None:
+    _, user_code = begin_device(store)
+    first, dash, second = user_code.partition("-")
+    assert (len(first), dash, len(second)) == (4, "-", 4)
+    assert set(first + second) <= set("BCDFGHJKLMNPQRSTVWXZ")
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda code: code.replace("-", ""), lambda code: f" {code} "])
+def test_a_user_code_is_found_however_it_is_typed(store: Store, change: object) -> None:
+    _, user_code = begin_device(store)
+    found = store.device_request(change(user_code), NOW)  # type: ignore[operator]
+    assert found is not None
+    assert (found.user_code, found.address, found.expires_at) == (user_code, "::1", NOW + 600)
+
+
+def test_an_expired_sign_in_is_not_found_and_not_decided(store: Store) -> None:
+    _, user_code = begin_device(store)
+    assert store.device_request(user_code, NOW + 600) is None
+    assert not store.decide_device(user_code, "alice", approved=True, now=NOW + 600)
+
+
+def test_only_the_first_decision_counts(store: Store) -> None:
+    device_code, user_code = begin_device(store)
+    assert store.decide_device(user_code, "alice", approved=False, now=NOW)
+    assert not store.decide_device(user_code, "alice", approved=True, now=NOW)
+    assert store.device_request(user_code, NOW) is None
+    assert poll(store, device_code, NOW) == "access_denied"
+
+
+def test_an_approval_is_redeemed_once(store: Store) -> None:
+    device_code, user_code = begin_device(store)
+    store.decide_device(user_code, "alice", approved=True, now=NOW)
+    assert poll(store, device_code, NOW) == "alice"
+    for is_first in (True, False):
+        with store.writing() as connection:
+            assert devices.redeem(connection, device_code, NOW) is is_first
+    assert poll(store, device_code, NOW) == "invalid_grant"
+
+
+def test_a_poll_a_little_early_is_no_offence(store: Store) -> None:
+    device_code, _ = begin_device(store)
+    assert [poll(store, device_code, NOW + seconds) for seconds in (0, 4.1, 8.3)] == ["authorization_pending"] * 3
+
+
+def test_each_poll_too_soon_makes_the_interval_longer(store: Store) -> None:
+    device_code, _ = begin_device(store)
+    answers = [poll(store, device_code, NOW + seconds) for seconds in (0, 1, 10, 25)]
+    assert answers == ["authorization_pending", "slow_down", "authorization_pending", "authorization_pending"]
+
+
+def test_an_approval_knows_what_was_asked_for(store: Store) -> None:
+    device_code, user_code = begin_device(store)
+    store.decide_device(user_code, "alice", approved=True, now=NOW)
+    with store.writing() as connection:
+        assert devices.poll(connection, device_code, NOW) == Approval("alice", "https://x/", "pypi:read")
+
+
+# Sessions
+
+
+def test_a_retry_within_the_grace_gets_the_same_successor(store: Store, keys: Keys) -> None:
+    _, first = begin_session(store)
+    second = refresh(store, keys, first, NOW)
+    assert refresh(store, keys, first, NOW + 30) == second
+
+
+def test_a_reuse_after_the_grace_ends_the_session(store: Store, keys: Keys) -> None:
+    _, first = begin_session(store)
+    second = refresh(store, keys, first, NOW)
+    assert second is not None
+    assert refresh(store, keys, first, NOW + 31) is None
+    assert refresh(store, keys, second, NOW + 31) is None
+
+
+def test_a_session_has_an_absolute_end(store: Store, keys: Keys) -> None:
+    _, token = begin_session(store, seconds=60)
+    assert refresh(store, keys, token, NOW + 60) is None
+
+
+def test_a_removed_person_has_no_session(store: Store, keys: Keys) -> None:
+    _, token = begin_session(store)
+    with store.writing() as connection:
+        connection.execute(schema.users.delete())
+    assert refresh(store, keys, token, NOW) is None
+
+
+def test_many_clients_at_once_get_one_successor(store: Store, keys: Keys) -> None:
+    _, first = begin_session(store)
+    with ThreadPoolExecutor(8) as pool:
+        successors = list(pool.map(lambda _: refresh(store, keys, first, NOW), range(40)))
+    revealed = {successor.reveal() for successor in successors if successor}
+    assert (len(revealed), None in successors) == (1, False)
+
+
+# Replay
+
+
+def test_an_identity_token_is_claimed_once_however_many_ask(store: Store) -> None:
+    def claim(_: int) -> bool:
+        with store.writing() as connection:
+            return claim_once(connection, "key", NOW + 300)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(claim, range(40))) == 1
+
+
+# Forms
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "form"),
+    [
+        ("application/x-www-form-urlencoded", b"a=b&c=d%20e", {"a": "b", "c": "d e"}),
+        ("Application/X-WWW-Form-Urlencoded; charset=UTF-8", b"a=b", {"a": "b"}),
+        ("application/x-www-form-urlencoded", b"a=&b=c", {"b": "c"}),
+        ("application/x-www-form-urlencoded", b"", {}),
+    ],
+    ids=["plain", "with a charset", "an empty value counts as absent", "empty"],
+)
+def test_a_form_is_read(content_type: str, body: bytes, form: dict[str, str]) -> None:
+    assert parse_form(content_type, body) == form
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("", b"a=b"),
+        ("application/json", b"{}"),
+        ("multipart/form-data", b"a=b"),
+        ("application/x-www-form-urlencoded", b"a=b&a=b"),
+        ("application/x-www-form-urlencoded", b"a=&a=b"),
+        ("application/x-www-form-urlencoded", b"a"),
+        ("application/x-www-form-urlencoded", b"a=\xff"),
+        ("application/x-www-form-urlencoded", b"a=%ff"),
+        ("application/x-www-form-urlencoded", b"&".join(b"k%d=v" % number for number in range(33))),
+        ("application/x-www-form-urlencoded", b"a=" + b"x" * 65_536),
+    ],
+    ids=["no type", "json", "multipart", "twice", "twice, once empty", "no value", "bytes", "escapes", "many", "large"],
+)
+def test_what_is_no_form_is_an_invalid_request(content_type: str, body: bytes) -> None:
+    with pytest.raises(OAuthError) as caught:
+        parse_form(content_type, body)
+    assert caught.value.code == "invalid_request"

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import chain, repeat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from indexpass.broker import packages
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    from starlette.types import ASGIApp, Message, Scope
+
+WHEEL = "acme_widgets-1.0-py3-none-any.whl"
+BOUNDARY = "a-boundary"
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
+KIB = 1024
+
+
+@dataclass
+class Reply:
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    largest_piece: int = 0
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]], *, root_path: str = "") -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "https",
+        "path": root_path + path,
+        "root_path": root_path,
+        "query_string": b"",
+        "headers": headers,
+        "server": ("index.example", 443),
+        "client": ("127.0.0.1", 50000),
+    }
+
+
+def ask(  # noqa: PLR0913  # a request has this many parts
+    app: ASGIApp,
+    method: str,
+    path: str,
+    *,
+    headers: dict[str, str] | None = None,
+    pieces: Iterable[bytes] = (),
+    root_path: str = "",
+    then: Message | None = None,
+) -> Reply:
+    """Speak ASGI as a server does; after ``pieces`` comes the end, or ``then`` in its place."""
+    reply = Reply()
+
+    async def messages() -> AsyncIterator[Message]:
+        for piece in pieces:
+            yield {"type": "http.request", "body": piece, "more_body": True}
+        yield then or {"type": "http.request", "body": b"", "more_body": False}
+
+    stream = messages()
+
+    async def receive() -> Message:
+        return await anext(stream)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            reply.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        else:
+            reply.largest_piece = max(reply.largest_piece, len(message.get("body", b"")))
+            reply.body += message.get("body", b"")
+
+    pairs = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    asyncio.run(app(scope_of(method, path, pairs, root_path=root_path), receive, send))
+    return reply
+
+
+def form(fields: dict[str, str], *, filename: str = "", content: bytes = b"") -> bytes:
+    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{fields[key]}\r\n' for key in fields]
+    body = "".join(parts).encode()
+    if filename:
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="content"; filename="{filename}"\r\n'
+        body += f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n"
+    return body + f"--{BOUNDARY}--\r\n".encode()
+
+
+def post(app: ASGIApp, body: bytes, *, sent: int | None = None, headers: dict[str, str] | None = None) -> Reply:
+    """Post ``body`` in pieces, of which ``sent`` bytes arrive before the client goes away."""
+    arriving = body if sent is None else body[:sent]
+    return ask(
+        app,
+        "POST",
+        "/",
+        headers=headers or {"Content-Type": MULTIPART, "Content-Length": str(len(body))},
+        pieces=[arriving[start : start + 64 * KIB] for start in range(0, len(arriving), 64 * KIB)],
+        then=None if sent is None else {"type": "http.disconnect"},
+    )
+
+
+def upload(app: ASGIApp, content: bytes, *, filename: str = WHEEL, digest: str = "") -> Reply:
+    fields = {":action": "file_upload", "sha256_digest": digest or sha256(content).hexdigest()}
+    return post(app, form(fields, filename=filename, content=content))
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> ASGIApp:
+    return packages.create_app(tmp_path)
+
+
+def test_an_uploaded_file_is_listed_with_its_digest(app: ASGIApp) -> None:
+    assert upload(app, b"wheel").status == 200
+
+    page = ask(app, "GET", "/simple/acme-widgets/").text
+    assert f'href="/packages/{WHEEL}#sha256={sha256(b"wheel").hexdigest()}"' in page
+
+
+def test_an_uploaded_file_is_sent_as_it_came(app: ASGIApp) -> None:
+    content = os.urandom(300 * KIB)
+    upload(app, content)
+
+    assert ask(app, "GET", f"/packages/{WHEEL}").body == content
+
+
+def test_links_follow_the_root_path(app: ASGIApp) -> None:
+    upload(app, b"wheel")
+
+    page = ask(app, "GET", "/simple/acme-widgets/", root_path="/team/index").text
+    assert f'href="/team/index/packages/{WHEEL}#' in page
+
+
+def test_two_indexes_in_one_process_keep_their_folders_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    one, two = (packages.create_app(folder) for folder in folders)
+
+    upload(one, b"wheel")
+
+    statuses = [ask(app, "GET", f"/packages/{WHEEL}").status for app in (one, two)]
+    assert statuses == [200, 404]
+    assert list(folders[1].iterdir()) == []
+
+
+def test_an_unknown_project_is_not_looked_for_on_the_public_index(app: ASGIApp) -> None:
+    reply = ask(app, "GET", "/simple/requests/")
+    assert (reply.status, "location" in reply.headers) == (404, False)
+
+
+def test_a_file_is_never_overwritten(app: ASGIApp) -> None:
+    upload(app, b"first")
+
+    reply = upload(app, b"second")
+    assert (reply.status, "upload a new version" in reply.text) == (409, True)
+    assert ask(app, "GET", f"/packages/{WHEEL}").body == b"first"
+
+
+def test_of_many_uploads_of_one_name_at_once_exactly_one_is_stored(app: ASGIApp, tmp_path: Path) -> None:
+    contents = [bytes([number]) * 100 * KIB for number in range(8)]
+    with ThreadPoolExecutor(len(contents)) as threads:
+        replies = list(threads.map(lambda content: upload(app, content), contents))
+
+    assert sorted(reply.status for reply in replies) == [200] + [409] * 7
+    stored = next(content for content, reply in zip(contents, replies, strict=True) if reply.status == 200)
+    assert (tmp_path / WHEEL).read_bytes() == stored
+
+
+def test_a_file_that_does_not_match_its_digest_is_not_stored(app: ASGIApp, tmp_path: Path) -> None:
+    assert upload(app, b"damaged on its way", digest="0" * 64).status == 400
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_a_digest_is_stored(app: ASGIApp, tmp_path: Path) -> None:
+    post(app, form({":action": "file_upload"}, filename=WHEEL, content=b"wheel"))
+    assert (tmp_path / WHEEL).read_bytes() == b"wheel"
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_behind(app: ASGIApp, tmp_path: Path) -> None:
+    body = form({":action": "file_upload"}, filename=WHEEL, content=b"x" * 500 * KIB)
+
+    assert post(app, body, sent=200 * KIB).status == 400
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_client_that_stalls_is_treated_as_gone(tmp_path: Path) -> None:
+    app = packages.create_app(tmp_path, stall_seconds=0.01)
+    replies: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        replies.append(message)
+
+    headers = [(b"content-type", MULTIPART.encode()), (b"content-length", b"1000")]
+    asyncio.run(app(scope_of("POST", "/", headers), receive, send))
+    assert replies[0]["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        pytest.param({":action": "remove_pkg", "name": "acme_widgets", "version": "1.0"}, 403, id="remove"),
+        pytest.param({":action": "doc_upload"}, 403, id="upload-documentation"),
+        pytest.param({}, 403, id="no-action"),
+    ],
+)
+def test_what_is_not_an_upload_of_a_file_is_refused(app: ASGIApp, fields: dict[str, str], status: int) -> None:
+    upload(app, b"wheel")
+
+    assert post(app, form(fields)).status == status
+    assert ask(app, "GET", f"/packages/{WHEEL}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/RPC2"), ("POST", "/simple/"), ("PUT", "/"), ("DELETE", f"/packages/{WHEEL}")],
+)
+def test_nothing_but_reading_and_uploading_is_allowed(app: ASGIApp, method: str, path: str) -> None:
+    reply = ask(app, method, path)
+    assert (reply.status, reply.headers.get("allow")) == (405, "GET, HEAD")
+
+
+def test_an_upload_of_unknown_length_is_refused_with_411(app: ASGIApp) -> None:
+    headers = {"Content-Type": MULTIPART, "Transfer-Encoding": "chunked"}
+    assert post(app, b"anything", headers=headers).status == 411
+
+
+@pytest.mark.parametrize("filename", ["../evil-1.0.tar.gz", ".hidden-1.0.tar.gz", "not a package", "x/y-1.0.tar.gz"])
+def test_a_file_name_that_is_not_a_distributions_lands_nowhere_else(
+    app: ASGIApp, tmp_path: Path, filename: str
+) -> None:
+    upload(app, b"wheel", filename=filename)
+
+    assert list(tmp_path.parent.rglob("*evil*")) == []
+    assert ask(app, "GET", "/simple/").text.count("<a ") == 0
+
+
+@pytest.mark.parametrize("path", ["/packages/../secret.txt", "/packages/%2e%2e/secret.txt", "/packages//etc/passwd"])
+def test_a_path_does_not_lead_out_of_the_folder(tmp_path: Path, path: str) -> None:
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+
+    reply = ask(packages.create_app(folder), "GET", path)
+    assert (reply.status, b"secret\n" in reply.body) == (404, False)
+
+
+def test_an_upload_is_never_whole_in_memory(app: ASGIApp, tmp_path: Path) -> None:
+    block, count = bytes(64 * KIB), 512
+    head, tail = form({":action": "file_upload"}, filename=WHEEL, content=b"|").split(b"|")
+    length = len(head) + len(block) * count + len(tail)
+    tracemalloc.start()
+    tracemalloc.reset_peak()
+    try:
+        reply = ask(
+            app,
+            "POST",
+            "/",
+            headers={"Content-Type": MULTIPART, "Content-Length": str(length)},
+            pieces=chain([head], repeat(block, count), [tail]),
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (reply.status, (tmp_path / WHEEL).stat().st_size) == (200, len(block) * count)
+    assert peak < len(block) * count / 4
+
+
+def test_a_download_comes_in_pieces(app: ASGIApp, tmp_path: Path) -> None:
+    (tmp_path / WHEEL).write_bytes(bytes(4096 * KIB))
+
+    reply = ask(app, "GET", f"/packages/{WHEEL}")
+    assert len(reply.body) == 4096 * KIB
+    assert reply.largest_piece <= 64 * KIB
