@@ -1,0 +1,199 @@
+"""Which modules a look-up may load. Times are for the benchmark; sets of modules are the same on every machine.
+
+Each case runs in a fresh interpreter in which every extra is installed, and names the module that is too much together
+with the module that imports it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from indexpass import _config
+from indexpass._cache import Cache
+from indexpass._credential import Credential
+from indexpass._locations import locate
+from indexpass._secret import Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INDEX_URL = "https://packages.acme.example/simple/"
+FOREIGN_URL = "https://index.elsewhere.example/simple/"
+CONFIG = f"""\
+[[index]]
+name = "acme"
+url = "{INDEX_URL}"
+broker = "https://tokens.acme.example"
+"""
+
+# What only a fetch, a command or the broker needs. The names of packages stand for all of their modules.
+OUT_OF_PLACE_IN_A_LOOK_UP = {"asyncio", "concurrent", "email", "http", "inspect", "socket", "ssl", "subprocess"}
+OF_THE_BROKER = {
+    "a2wsgi",
+    "argon2",
+    "cryptography",
+    "itsdangerous",
+    "jinja2",
+    "jwt",
+    "pypiserver",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+}
+# tomllib joined the standard library in 3.11; beyond Linux, platformdirs knows the folders.
+NEEDED_HERE = {"tomli"} if sys.version_info < (3, 11) else set[str]()
+NEEDED_HERE |= set() if sys.platform == "linux" else {"platformdirs"}
+
+# Every import of a module that is not loaded yet asks this finder first; the frame that asks is the importer.
+WATCH = """
+import sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        frame = sys._getframe(1)
+        while "importlib" in frame.f_globals["__name__"]:
+            frame = frame.f_back
+        importers[name] = frame.f_globals["__name__"]
+        return None
+
+importers = {}
+"""
+START = """
+known = set(sys.modules)
+sys.meta_path.insert(0, Watch())
+"""
+REPORT = """
+added = {name: importers.get(name, "the test") for name in sys.modules if name not in known}
+import json
+print(json.dumps(added))
+"""
+KEYRING = "import keyring, keyring.backend, keyring.credentials"
+BACKEND = "from indexpass.keyring_backend import IndexpassKeyring"
+ASK_KEYRING = f"{BACKEND}; credential = IndexpassKeyring().get_credential(sys.argv[1], None)"
+ASK = "from indexpass._embedded import answer; credential = answer(sys.argv[1])"
+IS_OURS = "assert credential is not None"
+IS_FOREIGN = "assert credential is None"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a user's folder with one index and a fresh credential for it."""
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    locations = locate({"INDEXPASS_HOME": str(tmp_path)})
+    (index,) = _config.read_file(locations.user_file)
+    now = time.time()
+    Cache(locations.credentials).store(index, "read", Credential("__token__", Secret("made-up"), now, now + 3600))
+    return tmp_path
+
+
+def modules_added(home: Path, before: str, measured: str, *arguments: str, after: str = "") -> dict[str, str]:
+    """Return the modules that ``measured`` loads in a fresh interpreter after ``before``, each with its importer."""
+    program = f"{WATCH}\n{before}\n{START}\n{measured}\n{REPORT}\n{after}"
+    # Without coverage, which would load modules of its own.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INDEXPASS_", "COV", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, *arguments],
+        env={**kept, "INDEXPASS_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    added: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return added
+
+
+def explained(added: dict[str, str], unwanted: set[str]) -> list[str]:
+    """Return one line for each unwanted module: its name, and who imports it."""
+    return [
+        f"{name} is imported by {importer}" for name, importer in added.items() if name.partition(".")[0] in unwanted
+    ]
+
+
+def of_other_projects(added: dict[str, str]) -> set[str]:
+    """Return the packages that are neither Python's own nor ours."""
+    packages = {name.partition(".")[0] for name in added}
+    return packages - set(sys.stdlib_module_names) - {"indexpass"} - NEEDED_HERE
+
+
+@pytest.mark.parametrize("package", sorted(OF_THE_BROKER | {"build", "uv"}))
+def test_every_extra_is_installed_where_the_budget_is_checked(package: str) -> None:
+    assert importlib.util.find_spec(package), f"{package} is missing: pip install -e '.[broker,demo]'"
+
+
+def test_importing_the_backend_adds_two_modules_to_keyring(home: Path) -> None:
+    added = modules_added(home, KEYRING, BACKEND)
+    others = {
+        name: importer for name, importer in added.items() if name not in {"indexpass", "indexpass.keyring_backend"}
+    }
+    assert explained(others, {name.partition(".")[0] for name in others}) == []
+
+
+ANSWERS = [
+    pytest.param(FOREIGN_URL, IS_FOREIGN, id="foreign"),
+    pytest.param(INDEX_URL, IS_OURS, id="cached"),
+]
+
+
+@pytest.mark.parametrize(("url", "check"), ANSWERS)
+def test_an_answer_to_keyring_loads_no_other_project(home: Path, url: str, check: str) -> None:
+    added = modules_added(home, KEYRING, ASK_KEYRING, url, after=check)
+    assert explained(added, of_other_projects(added)) == []
+
+
+@pytest.mark.parametrize(("url", "check"), ANSWERS)
+def test_an_answer_without_keyring_loads_no_other_project_either(home: Path, url: str, check: str) -> None:
+    """Keyring loads much of the standard library itself, which would hide what we load."""
+    added = modules_added(home, "", ASK, url, after=check)
+    assert explained(added, of_other_projects(added)) == []
+
+
+@pytest.mark.parametrize(("url", "check"), ANSWERS)
+def test_an_answer_loads_nothing_that_only_a_fetch_needs(home: Path, url: str, check: str) -> None:
+    added = modules_added(home, "", ASK, url, after=check)
+    assert explained(added, OUT_OF_PLACE_IN_A_LOOK_UP) == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["json", "indexpass._wire", "indexpass._http", "indexpass._registry", "indexpass._sessions", "indexpass._model"],
+)
+def test_a_foreign_answer_does_not_load_what_only_a_credential_needs(home: Path, module: str) -> None:
+    added = modules_added(home, KEYRING, ASK_KEYRING, FOREIGN_URL, after=IS_FOREIGN)
+    assert module not in added, f"{module} is imported by {added.get(module)}"
+
+
+def test_a_foreign_answer_without_a_configuration_parses_no_toml(tmp_path: Path) -> None:
+    added = modules_added(tmp_path, KEYRING, ASK_KEYRING, FOREIGN_URL, after=IS_FOREIGN)
+    assert explained(added, {"tomllib", "tomli"}) == []
+
+
+@pytest.mark.parametrize("command", ["--version", "status"])
+def test_a_command_for_users_loads_nothing_of_the_broker(home: Path, command: str) -> None:
+    run = "from indexpass._cli import main; main(sys.argv[1:], standalone_mode=False)"
+    added = modules_added(home, "", run, command)
+    assert explained(added, OF_THE_BROKER | {"keyring"}) == []
+
+
+def test_the_version_is_told_without_loading_the_client(home: Path) -> None:
+    run = "from indexpass._cli import main; main(sys.argv[1:], standalone_mode=False)"
+    added = modules_added(home, "", run, "--version")
+    assert explained(added, {"requests", "filelock", "platformdirs", "tomlkit", "urllib3"}) == []
+
+
+def test_the_package_itself_loads_nothing(home: Path) -> None:
+    assert set(modules_added(home, "import __future__, typing", "import indexpass")) == {"indexpass"}
+
+
+def test_a_module_too_many_is_reported_with_its_importer(home: Path) -> None:
+    added = modules_added(home, "", "import json")
+    assert "json.decoder is imported by json" in explained(added, {"json"})
