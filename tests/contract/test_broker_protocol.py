@@ -40,6 +40,17 @@ operations = ["read"]
 users = ["*"]
 """
 
+SECOND = """
+[[index]]
+name = "second"
+url = "{url}/second/simple/"
+[[policy]]
+name = "second-readers"
+index = "second"
+operations = ["read"]
+users = ["*"]
+"""
+
 
 @pytest.fixture
 def broker(start_broker: StartBroker) -> RunningBroker:
@@ -378,11 +389,26 @@ def test_what_was_uploaded_can_be_downloaded(broker: RunningBroker) -> None:
     assert broker.get(path, grant["access_token"]).content == b"not really"
 
 
+def test_an_index_shows_its_own_packages_only(start_broker: StartBroker) -> None:
+    broker = start_broker(SECOND)
+    write = broker.sign_in(resource=broker.index, scope="pypi:write")["access_token"]
+    upload(broker, write)
+    reading = broker.sign_in(resource=f"{broker.url}/second/simple/")["access_token"]
+    assert "acme" not in broker.get("/second/simple/", reading).text
+    assert broker.get("/second/packages/acme_tools-1.0.tar.gz", reading).status_code == 404
+
+
+def test_a_token_of_one_index_does_not_open_the_other(start_broker: StartBroker) -> None:
+    broker = start_broker(SECOND)
+    token = broker.sign_in(resource=broker.index)["access_token"]
+    assert [broker.get(path, token).status_code for path in ("/simple/", "/second/simple/")] == [200, 401]
+
+
 def test_a_token_for_reading_cannot_upload(broker: RunningBroker) -> None:
     answer = upload(broker, broker.sign_in()["access_token"])
     assert answer.status_code == 403
     assert 'scope="pypi:write"' in answer.headers["WWW-Authenticate"]
-    assert list(broker.packages.iterdir()) == []
+    assert list((broker.packages / "acme").iterdir()) == []
 
 
 def test_an_expired_token_is_refused_with_401(broker: RunningBroker) -> None:
@@ -456,7 +482,7 @@ def test_the_broker_speaks_tls(start_broker: StartBroker) -> None:
 def test_the_audit_names_the_token_by_its_hash_only(broker: RunningBroker, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="indexpass.audit"):
         grant = broker.sign_in()
-    line = next(json.loads(message) for message in caplog.messages if '"device-token"' in message)
+    line = next(json.loads(message) for message in caplog.messages if '"device-exchange"' in message)
     assert (line["who"], line["index"], line["operation"], line["policy"]) == ("alice", "acme", "read", "people")
     assert len(line["token_sha256"]) == 64
     assert not any(secret in caplog.text for secret in (grant["access_token"], grant["refresh_token"]))

@@ -47,7 +47,8 @@ _log = logging.getLogger("indexpass.broker")
 def create_app(broker: Broker, *, packages: Path | None = None) -> Starlette:
     """Return the broker as an ASGI application.
 
-    With ``packages``, each index on the broker's own origin is served too: all of them from this one folder.
+    With ``packages``, each index on the broker's own origin is served too, from the folder of its name in there: what
+    one policy guards is never shown under another.
     """
     checks = _Checks(broker)
     app = Starlette(
@@ -169,10 +170,13 @@ async def _healthz(_request: Request) -> Response:
 def _index_routes(broker: Broker, checks: _Checks, packages: Path) -> list[BaseRoute]:
     from indexpass.broker.packages import create_app as create_index  # noqa: PLC0415  # pypiserver, where it is served
 
-    packages.mkdir(parents=True, exist_ok=True)
-    app = create_index(packages)
-    served = (index for index in broker.settings.indexes if index.url.origin == broker.settings.origin)
-    return [route for index in served for route in guard.routes(index, app, checks.check)]
+    routes: list[BaseRoute] = []
+    for index in broker.settings.indexes:
+        if index.url.origin == broker.settings.origin:
+            folder = packages / index.name
+            folder.mkdir(parents=True, exist_ok=True)
+            routes += guard.routes(index, create_index(folder), checks.check)
+    return routes
 
 
 def _lifespan(broker: Broker) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:

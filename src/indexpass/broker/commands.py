@@ -74,7 +74,7 @@ def init(folder: Path, issuer: str, index_name: str) -> None:
     "--packages",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Serve the packages in DIR too, as every index on the broker's own host.",
+    help="Serve the indexes on the broker's own host too: each the packages in DIR/NAME.",
 )
 @click.option("--tls-certificate", type=click.Path(path_type=Path, dir_okay=False), help="PEM file; speak TLS.")
 @click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file of the certificate's key.")

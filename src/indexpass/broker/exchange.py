@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from indexpass.broker.service import Broker
     from indexpass.broker.settings import GuardedIndex, Settings
 
-_EVENTS = {DeviceProof: "device-token", SessionProof: "session-token", IdentityProof: "identity-token"}
+_EVENTS = {DeviceProof: "device-exchange", SessionProof: "session-exchange", IdentityProof: "identity-exchange"}
 _UNDECIDED = {"authorization_pending", "slow_down", "temporarily_unavailable"}  # asked again, so not audited
 MAX_SUBJECT_LENGTH = 160  # as JSON; keeps a token below 1,200 characters
 
@@ -41,7 +41,7 @@ def exchange(broker: Broker, form: Mapping[str, str], *, address: str) -> TokenA
     A refusal is audited too, with all that was known by then.
     """
     now = broker.now()
-    entry = Entry(now, "token", "denied", address=address)
+    entry = Entry(now, "exchange", "denied", address=address)
     try:
         check_client(form)
 

@@ -23,7 +23,7 @@ listen = "{listen}"
 # How long a sign-in lasts, however often it is used.
 session-lifetime = "24h"
 
-# An index that tokens are minted for. One on the broker's own host can be served by the broker itself:
+# An index that tokens are minted for. One on the broker's own host can be served by the broker itself, from DIR/{name}:
 # indexpass broker serve --packages DIR
 [[index]]
 name = "{name}"
