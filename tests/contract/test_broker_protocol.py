@@ -251,6 +251,16 @@ def test_an_identity_token_is_accepted_once(ci_broker: RunningBroker, issuer: Is
     assert ci_broker.exchange(token, scope="pypi:write").json()["error"] == "invalid_request"
 
 
+def test_an_issuer_with_one_token_a_job_may_be_believed_until_it_expires(
+    start_broker: StartBroker, issuer: Issuer
+) -> None:
+    reusable = CI.replace("{issuer}", issuer.url).replace("\n[[policy]]", 'replay = "until-exp"\n\n[[policy]]')
+    broker, token = start_broker(reusable), issuer.token(project_id="1234")
+    answers = [broker.exchange(token, scope="pypi:write").status_code for _ in range(2)]
+    broker.clock.advance(3600)
+    assert [*answers, broker.exchange(token, scope="pypi:write").status_code] == [200, 200, 400]
+
+
 def test_a_denial_does_not_use_the_identity_token_up(ci_broker: RunningBroker, issuer: Issuer) -> None:
     token = issuer.token()
     assert ci_broker.exchange(token, scope="pypi:read").json()["error"] == "invalid_target"

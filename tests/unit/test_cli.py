@@ -181,7 +181,7 @@ def test_a_remembered_need_to_sign_in_is_exit_code_3_too(home: Home) -> None:
     assert home.run("token").exit_code == 3
 
 
-@pytest.mark.parametrize("kind", errors.IndexpassError.__subclasses__() + errors.BrokerError.__subclasses__())
+@pytest.mark.parametrize("kind", [*errors.IndexpassError.__subclasses__(), *errors.BrokerError.__subclasses__()])
 def test_every_error_is_two_lines_on_stderr_and_an_exit_code(home: Home, kind: type[errors.IndexpassError]) -> None:
     home.configure()
     happened = errors.IndexpassError("something happened", hint="do something", code=kind.code)

@@ -6,7 +6,7 @@ What no policy allows is denied. This module holds nouns and look-ups; ``setting
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from indexpass._url import IndexUrl
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from indexpass._model import Operation
     from indexpass._url import Origin
 
+Replay = Literal["once", "until-exp"]
 MAX_TOKEN_SECONDS = 24 * 3600  # a token that lives longer is a password
 ANYONE = "*"
 
@@ -49,12 +50,17 @@ class GuardedIndex:
 
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
-    """Whose identity tokens are believed. ``jwks_url`` is None where OIDC discovery finds it."""
+    """Whose identity tokens are believed. ``jwks_url`` is None where OIDC discovery finds it.
+
+    ``replay`` is ``once`` where each token is accepted once, and ``until-exp`` where a job has one token for all that
+    it does (GitLab, Bitbucket, a Kubernetes file) and it is accepted until it expires.
+    """
 
     name: str
     url: str
     audience: str
     jwks_url: str | None
+    replay: Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,10 @@ class Settings:
     def index_named(self, name: str) -> GuardedIndex | None:
         """Return the index of this name, or None."""
         return next((index for index in self.indexes if index.name == name), None)
+
+    def replay_of(self, issuer: str) -> Replay:
+        """Say how often an identity token of the trusted issuer of this name is accepted."""
+        return next((trusted.replay for trusted in self.trusted_issuers if trusted.name == issuer), "once")
 
     def index_for(self, resource: IndexUrl) -> GuardedIndex | None:
         """Return the index that tokens for ``resource`` are for, or None: the URLs must be the same."""

@@ -8,11 +8,20 @@ from __future__ import annotations
 import re
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 from indexpass._url import IndexUrl
 from indexpass._wire import SCOPES
-from indexpass.broker.settings import MAX_TOKEN_SECONDS, GuardedIndex, People, Policy, Settings, TrustedIssuer, Workload
+from indexpass.broker.settings import (
+    MAX_TOKEN_SECONDS,
+    GuardedIndex,
+    People,
+    Policy,
+    Replay,
+    Settings,
+    TrustedIssuer,
+    Workload,
+)
 from indexpass.broker.table import Table, nearest
 from indexpass.errors import ConfigError
 
@@ -92,7 +101,7 @@ _KEYS = (
     "policy",
 )
 _INDEX_KEYS = ("name", "url", "upload-url", "files-url", "read-lifetime", "upload-lifetime")
-_ISSUER_KEYS = ("name", "url", "audience", "jwks-url")
+_ISSUER_KEYS = ("name", "url", "audience", "jwks-url", "replay")
 _POLICY_KEYS = ("name", "index", "operations", "lifetime", "users", "issuer", "claims")
 
 
@@ -113,7 +122,15 @@ def _trusted_issuer(table: Table, broker: str) -> TrustedIssuer:
         url=table.parsed("url", _url_as_written),
         audience=table.parsed("audience", str, default=broker),
         jwks_url=table.optional("jwks-url", _url_as_written),
+        replay=table.parsed("replay", _replay, default="once"),
     )
+
+
+def _replay(text: str) -> Replay:
+    if text not in get_args(Replay):
+        msg = 'it is "once" or "until-exp"'
+        raise ValueError(msg)
+    return cast("Replay", text)
 
 
 def _policy(table: Table) -> Policy:
