@@ -9,10 +9,8 @@ import hashlib
 import json
 import re
 import secrets
-import socket
 import ssl
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,13 +26,16 @@ from indexpass._demo.search import found_in, search_files, search_texts
 from indexpass._demo.stage import Stage
 from indexpass._demo.watch import Watch
 from indexpass._secret import Secret
+from servers.loopback import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servers.issuers import Issuer
+
 BRIEF_SECONDS = 6
 USER = "alice"
-SECOND_INDEX = """
+SETTINGS = """
 [[index]]
 name = "brief"
 url = "{issuer}/brief/simple/"
@@ -45,6 +46,17 @@ name = "brief-for-everybody"
 index = "brief"
 operations = ["read"]
 users = ["*"]
+
+[[trusted-issuer]]
+name = "ci"
+url = "{ci}"
+
+[[policy]]
+name = "ci"
+index = "acme"
+operations = ["read", "upload"]
+issuer = "ci"
+claims = {{ project_id = "1234" }}
 """
 
 
@@ -111,7 +123,6 @@ class World:
     authorities: Path
     password: Secret
     shelf: Path
-    _searched: bool = field(default=False)
 
     @property
     def index(self) -> str:
@@ -173,13 +184,12 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, environments: Environments, built: Path) -> Iterator[World]:
+def world(tmp_path: Path, environments: Environments, built: Path, issuer: Issuer) -> Iterator[World]:
     """A broker that serves acme-hello and acme-slow over TLS, and a machine that knows nothing of it yet."""
     ours = environments(ours="[broker]")
     stage = Stage(tmp_path / "stage", say=print)
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        issuer = f"https://127.0.0.1:{probe.getsockname()[1]}"
+    with free_port() as probe:
+        home = f"https://127.0.0.1:{probe.getsockname()[1]}"
     broker, shelf = stage.folder / "broker", stage.folder / "packages" / "acme"
     shelf.mkdir(parents=True)
     (shelf.parent / "brief").symlink_to("acme")
@@ -198,17 +208,17 @@ def world(tmp_path: Path, environments: Environments, built: Path) -> Iterator[W
     watch = Watch(stage.home / "indexpass")
     watch.know(password)
     watch.start()
-    world = World(stage, watch, ours, issuer, authorities, password, shelf)
+    world = World(stage, watch, ours, home, authorities, password, shelf)
     try:
-        world.indexpass("broker", "init", broker, "--issuer", issuer, "--index-name", "acme")
+        world.indexpass("broker", "init", broker, "--issuer", home, "--index-name", "acme")
         with (broker / "broker.toml").open("a") as settings:
-            settings.write(SECOND_INDEX.format(issuer=issuer, seconds=BRIEF_SECONDS))
+            settings.write(SETTINGS.format(issuer=home, ci=issuer.url, seconds=BRIEF_SECONDS))
         stage.run(
             [ours / "indexpass", "broker", "user", "add", USER, broker, "--password-stdin"],
             typed=f"{password.reveal()}\n",
         )
         serve: list[str | Path] = [ours / "indexpass", "broker", "serve", broker, "--access-log"]
-        stage.start([*serve, "--packages", shelf.parent, "--tls-certificate", chain, "--tls-key", key], until=issuer)
+        stage.start([*serve, "--packages", shelf.parent, "--tls-certificate", chain, "--tls-key", key], until=home)
         yield world
     finally:
         watch.stop()

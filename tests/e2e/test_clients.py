@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from indexpass._demo import packages
+from indexpass._demo.stage import StageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Environments, World
+    from servers.issuers import Issuer
 
 pytestmark = pytest.mark.e2e
 
@@ -113,8 +117,6 @@ def test_poetry_adds_with_keyring_on_and_off(world: World, environments: Environ
 
 
 def test_poetry_publishes(world: World, environments: Environments, tmp_path: Path) -> None:
-    from indexpass._demo import packages  # noqa: PLC0415  # only here
-
     world.sign_in()
     poetry = environments("poetry>=2.0", ours="") / "poetry"
     source = packages.write_report(tmp_path)
@@ -126,10 +128,34 @@ def test_poetry_publishes(world: World, environments: Environments, tmp_path: Pa
     world.assert_no_secret_is_anywhere()
 
 
+@pytest.mark.parametrize("given_as", ["variable", "file"])
+def test_ci_installs_with_its_identity_token_and_no_configuration(
+    world: World, environments: Environments, issuer: Issuer, given_as: str
+) -> None:
+    token = issuer.token(aud=world.issuer, project_id="1234")
+    more = {"INDEXPASS_INDEX_URL": world.index, "INDEXPASS_BROKER": world.issuer}
+    if given_as == "file":
+        world.watch.know(token)
+        file = world.stage.home / "indexpass" / "sessions" / "token"  # where the search expects secrets
+        file.parent.mkdir(parents=True)
+        file.write_text(token.reveal())
+        more["INDEXPASS_IDENTITY_TOKEN_FILE"] = str(file)
+    else:
+        more["INDEXPASS_IDENTITY_TOKEN"] = token.reveal()
+    python = environments("pip", "poetry-core>=2.0", ours="") / "python"
+    target = world.stage.folder / "target"
+    for _ in range(2):
+        install = (*pip_install(world.index, target), "--no-input", "--keyring-provider", "import", "acme-hello")
+        world.run(python, *install, **more)
+    assert (target / "acme_hello.py").exists()
+    assert world.minted() == 1
+    world.assert_no_secret_is_anywhere()
+
+
 def test_nobody_gets_in_without_signing_in(world: World, environments: Environments) -> None:
     world.indexpass("add", world.index, "--name", "acme", "--yes")
     python = environments("pip", "poetry-core>=2.0", ours="") / "python"
-    with pytest.raises(Exception, match="indexpass login acme"):
+    with pytest.raises(StageError, match="indexpass login acme"):
         world.run(
             python,
             *pip_install(world.index, world.stage.folder / "target"),
