@@ -37,6 +37,7 @@ _FROM_ENVIRONMENT = {
     "INDEXPASS_FILES_URL": "files-url",
     "INDEXPASS_BROKER": "broker",
 }
+_VARIABLES_PLACE = "the INDEXPASS_* variables"
 _URL_KEYS = ("url", "upload-url", "files-url", "broker")
 MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -98,7 +99,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _read(locations: Locations, variables: dict[str, str]) -> tuple[Index, ...]:
     from_environment: tuple[Index, ...] = ()
     if "url" in variables:
-        where = "the INDEXPASS_* variables"
+        where = _VARIABLES_PLACE
         from_environment = (_index({"name": "environment", **variables}, where=where),)
     return _merged(from_environment, read_file(locations.user_file), read_file(locations.site_file))
 
@@ -128,10 +129,10 @@ def _index(table: Mapping[str, object], *, where: str) -> Index:
     urls = {key: _url(texts[key], key, where=where) for key in _URL_KEYS if key in texts}
     provider = texts.get("provider", "broker")
     if provider == "broker" and "broker" not in urls:
-        raise ConfigError(
-            f"{where}: 'broker' is missing",
-            hint=f"let indexpass find it: indexpass add {urls['url']}",
-        )
+        hint = f"let indexpass find it: indexpass add {urls['url']}"
+        if where == _VARIABLES_PLACE:
+            hint = "export INDEXPASS_BROKER=https://…"
+        raise ConfigError(f"{where}: 'broker' is missing", hint=hint)
     options = {"broker": str(urls["broker"]).rstrip("/")} if "broker" in urls else {}
     return Index(
         name=texts["name"],

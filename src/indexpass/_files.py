@@ -57,6 +57,14 @@ def write_private(path: Path, data: bytes) -> None:
     Raises StoreError if the folder is not ours alone, or the disk does not take it; the old file then stays.
     """
     ensure_private_folder(path.parent)
+    write_whole(path, data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put ``data`` in place of the file in one step, with mode 0600, in a folder that is there already.
+
+    Raises StoreError if the disk does not take it; the old file then stays.
+    """
     draft = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.new")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, 0o600)

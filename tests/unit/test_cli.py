@@ -535,3 +535,15 @@ def test_login_at_a_broker_that_is_down_is_an_error(home: Home) -> None:
     result = home.run("login")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "cannot be reached" in result.stderr
+
+
+def test_add_keeps_a_link_to_settings_that_stand_elsewhere(home: Home, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "dotfiles.toml"
+    elsewhere.write_text("# kept\n")
+    home.config.symlink_to(elsewhere)
+    url = "https://packages.acme.example/simple/"
+    result = home.run("add", url, "--name", "acme", "--broker", "https://tokens.acme.example", "--yes")
+    assert result.exit_code == 0, result.output
+    assert home.config.is_symlink()
+    assert elsewhere.read_text().startswith("# kept\n")
+    assert 'name = "acme"' in elsewhere.read_text()

@@ -313,3 +313,8 @@ def test_a_secret_in_a_url_is_refused_and_not_repeated(places: Locations, url: s
     write(places.user_file, f'[[index]]\nname = "a"\nurl = "{urls["url"]}"\nbroker = "{urls["broker"]}"')
     error = error_for(places)
     assert CANARY not in f"{error!r} {error} {error.hint} {error.__cause__!r}"
+
+
+def test_variables_without_a_broker_say_which_variable_is_missing(places: Locations) -> None:
+    error = error_for(places, {"INDEXPASS_INDEX_URL": "https://a.example/simple/"})
+    assert error.hint == "export INDEXPASS_BROKER=https://…"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from indexpass import _config, _wire
+from indexpass._files import write_whole
 from indexpass._http import HttpClient
 from indexpass._locations import locate
 from indexpass._url import IndexUrl, redacted
@@ -107,7 +108,7 @@ def _show(entry: _Entry) -> None:
 
 
 def _write(entry: _Entry, path: Path) -> None:
-    """Append the table and keep every other byte of the file. Raises ConfigError."""
+    """Append the table and keep every other byte of the file. Raises ConfigError or StoreError."""
     import tomlkit
 
     table = tomlkit.table()
@@ -119,11 +120,10 @@ def _write(entry: _Entry, path: Path) -> None:
         table["files-url"] = str(entry.files_url)
     table["broker"] = entry.broker
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
-        document.setdefault("index", tomlkit.aot()).append(table)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.new")
-        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
-        draft.replace(path)
+        place = path.resolve()  # a link into somebody's dotfiles stays a link
+        document = tomlkit.parse(place.read_text(encoding="utf-8")) if place.exists() else tomlkit.document()
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}", hint=f"check: ls -ld {path.parent}") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check: ls -ld {path.parent}") from error
+    document.setdefault("index", tomlkit.aot()).append(table)
+    write_whole(place, tomlkit.dumps(document).encode())

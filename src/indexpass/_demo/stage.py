@@ -27,6 +27,7 @@ _KEPT = frozenset(
     }
 )
 _SHOWN_LINES = 8
+_SHOWN_COLUMNS = 76  # with the frame, a line fits a terminal of 80 columns
 _TIMEOUT_SECONDS = 120.0
 
 
@@ -189,7 +190,7 @@ class Stage:
         if len(lines) > _SHOWN_LINES:
             lines = ["…", *lines[-_SHOWN_LINES:]]
         for line in lines:
-            self.say(f"  │ {line if len(line) <= 96 else line[:95] + '…'}")  # noqa: PLR2004  # fits most terminals
+            self.say(f"  │ {line if len(line) <= _SHOWN_COLUMNS else line[: _SHOWN_COLUMNS - 1] + '…'}")
         if seconds is not None:
             self.say(f"  └ {seconds:.1f} s")
 
