@@ -67,6 +67,9 @@ def _stay(scene: Scene) -> None:
     click.echo("  indexpass status")
     click.echo(f"  {scene.programs.pip_alone / 'pip'} download --keyring-provider subprocess --no-cache-dir \\")
     click.echo(f"    --index-url {scene.index} acme-hello")
+    click.echo(
+        f"  indexpass broker user add NAME {stage.folder / 'broker'}   # and sign in as NAME: indexpass login acme"
+    )
     click.echo(f"The broker's settings are in {stage.folder / 'broker'}, what was printed in {stage.logs}.")
     click.secho("Ctrl-C ends it and removes everything.", bold=True)
     try:
