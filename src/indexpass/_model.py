@@ -7,6 +7,7 @@ a look-up need not load the rest.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from indexpass._credential import Age, Credential, Index, Operation
@@ -66,11 +67,15 @@ class Invitation(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a server said: the status, the parsed JSON body (None if there was none), and Retry-After in seconds."""
+    """What a server said: the status, the parsed JSON body (None if there was none), and Retry-After in seconds.
+
+    ``headers`` are there where a credential was tried, with names in lower case.
+    """
 
     status: int
     body: object
     retry_after: float | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:
         """Show the status only: until it is parsed, the body holds tokens as plain text."""
@@ -86,6 +91,10 @@ class Http(Protocol):
 
     def post_form(self, url: str, form: Mapping[str, str | Secret]) -> Answer:
         """Return the answer to a form-encoded POST. Raises BrokerUnreachable or BrokerMisbehaved."""
+        ...
+
+    def try_credential(self, url: str, credential: Credential) -> Answer:
+        """Return the answer to a HEAD that carries the credential. Raises BrokerUnreachable."""
         ...
 
 
@@ -134,12 +143,20 @@ class SignIn(Protocol):
     """A provider at which people sign in."""
 
     def sign_in(
-        self, index: Index, context: Context, *, show: Callable[[Invitation], None], wait: Callable[[float], None]
+        self,
+        index: Index,
+        context: Context,
+        *,
+        show: Callable[[Invitation], None],
+        wait: Callable[[float], None],
+        browse: Callable[[str], bool] | None = None,
     ) -> tuple[Session, Credential]:
         """Sign a person in, keep the session, and return it with a first credential for reading ``index``.
 
-        ``show`` presents the invitation to the person, ``wait`` sleeps for a number of seconds. Raises BrokerRefused
-        if the person denies, BrokerError or StoreError otherwise.
+        ``browse`` opens a page in a browser on this machine and says whether that worked; it is called on a thread of
+        its own. Without it, or where it does not work, ``show`` presents an invitation for any screen, and ``wait``
+        sleeps for a number of seconds. Raises BrokerRefused if the person denies, BrokerError, SessionError or
+        StoreError otherwise.
         """
         ...
 

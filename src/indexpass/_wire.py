@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CLIENT_ID = "indexpass"  # public client: it has no secret, people and CI prove themselves
 TOKEN_USERNAME = "__token__"  # noqa: S105  # the user name that goes with every token; the broker ignores it
+GRANT_CODE = "authorization_code"
 GRANT_DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_REFRESH = "refresh_token"
 GRANT_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -37,26 +38,40 @@ _LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9_.~+=-]{40,}")  # longer than a UUID, sho
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Where the broker's endpoints are (RFC 8414). All stand on the issuer's own origin."""
+    """Where the broker's endpoints are (RFC 8414). All stand on the issuer's own origin.
+
+    ``authorization_endpoint`` is None where people cannot sign in there as safely as we want it: with PKCE by S256,
+    and with the issuer's name in the answer.
+    """
 
     issuer: str
     token_endpoint: str
     device_authorization_endpoint: str
     revocation_endpoint: str
     jwks_uri: str
+    authorization_endpoint: str | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the document that the broker publishes."""
+        by_browser: dict[str, object] = {
+            "authorization_endpoint": self.authorization_endpoint,
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
         return {
             "issuer": self.issuer,
             "token_endpoint": self.token_endpoint,
             "device_authorization_endpoint": self.device_authorization_endpoint,
             "revocation_endpoint": self.revocation_endpoint,
             "jwks_uri": self.jwks_uri,
-            "grant_types_supported": [GRANT_DEVICE, GRANT_REFRESH, GRANT_EXCHANGE],
-            "response_types_supported": [],
+            "grant_types_supported": [
+                *([GRANT_CODE] if self.authorization_endpoint else []),
+                *(GRANT_DEVICE, GRANT_REFRESH, GRANT_EXCHANGE),
+            ],
+            "response_types_supported": ["code"] if self.authorization_endpoint else [],
             "scopes_supported": list(SCOPES.values()),
             "token_endpoint_auth_methods_supported": ["none"],
+            **(by_browser if self.authorization_endpoint else {}),
         }
 
     @classmethod
@@ -74,7 +89,10 @@ class Metadata:
             )
         home = IndexUrl.parse(issuer).origin
         endpoints = {}
-        for key in ("token_endpoint", "device_authorization_endpoint", "revocation_endpoint", "jwks_uri"):
+        keys = ["token_endpoint", "device_authorization_endpoint", "revocation_endpoint", "jwks_uri"]
+        if _has_safe_codes(body):
+            keys.append("authorization_endpoint")
+        for key in keys:
             endpoints[key] = _text(body, key, limit=MAX_URL_LENGTH)
             if _url(endpoints[key]).origin != home:
                 raise BrokerMisbehaved(f"{issuer} places its {key} on another host")
@@ -228,6 +246,17 @@ def device_token_form(device_code: Secret) -> dict[str, str | Secret]:
     return {"grant_type": GRANT_DEVICE, "client_id": CLIENT_ID, "device_code": device_code}
 
 
+def code_form(code: Secret, *, verifier: Secret, redirect_uri: str) -> dict[str, str | Secret]:
+    """Return the request that trades the code from the browser (RFC 6749 section 4.1.3, RFC 7636 section 4.5)."""
+    return {
+        "grant_type": GRANT_CODE,
+        "client_id": CLIENT_ID,
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "code_verifier": verifier,
+    }
+
+
 def refresh_form(refresh_token: Secret, *, resource: IndexUrl, operation: Operation) -> dict[str, str | Secret]:
     """Return the request that trades a session's refresh token for a credential."""
     return {
@@ -261,6 +290,12 @@ def error_json(code: str, description: str) -> dict[str, object]:
     return {"error": code, "error_description": description}
 
 
+def refusal(body: Mapping[str, object], who: str) -> BrokerRefused:
+    """Return what an error answer means, without what looks like a token."""
+    reason = _said(body, "error") or "unknown_error"
+    return BrokerRefused(f"{who} refused: {_said(body, 'error_description') or reason}", reason=reason)
+
+
 def _success(answer: Answer, who: str) -> Mapping[str, object]:
     """Return the body of a 200, or raise what the status and the error code mean."""
     if answer.status == 429 or answer.status >= 500:  # noqa: PLR2004  # RFC 6585, RFC 9110
@@ -276,9 +311,19 @@ def _success(answer: Answer, who: str) -> Mapping[str, object]:
             hint="check that the URL is a broker's and not a proxy's sign-in page",
         )
     if answer.status != 200:  # noqa: PLR2004
-        reason = _said(body, "error") or "unknown_error"
-        raise BrokerRefused(f"{who} refused: {_said(body, 'error_description') or reason}", reason=reason)
+        raise refusal(body, who)
     return body
+
+
+def _has_safe_codes(body: Mapping[str, object]) -> bool:
+    """Does the broker take codes by S256 (RFC 7636 section 4.2), and name itself beside them (RFC 9207 section 3)?"""
+    methods = body.get("code_challenge_methods_supported")
+    return (
+        body.get("authorization_endpoint") is not None
+        and isinstance(methods, list)
+        and "S256" in methods
+        and body.get("authorization_response_iss_parameter_supported") is True
+    )
 
 
 def _said(body: Mapping[str, object], key: str) -> str:

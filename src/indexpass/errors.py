@@ -12,6 +12,7 @@ redacted), and a ``hint``: one imperative sentence that can be pasted or followe
     │   ├── BrokerUnreachable    no answer in time, or an answer that asks to come back later
     │   ├── BrokerRefused        the broker understood, and said no
     │   └── BrokerMisbehaved     the answer is too large, redirects, or is not what the protocol says
+    ├── IndexRefused             the index answered, and did not take our credential
     └── StoreError               credentials or sessions cannot be kept on this disk
 
 This module never imports anything.
@@ -105,6 +106,15 @@ class BrokerMisbehaved(BrokerError):
     """The answer is too large, redirects, is not JSON, or is not what the protocol says."""
 
     code = "broker-misbehaved"
+
+
+class IndexRefused(IndexpassError):
+    """The index answered a request that carried our credential, and did not take it.
+
+    Where it says why, ``code`` is more exact (see :mod:`indexpass._diagnose`).
+    """
+
+    code = "index-refused"
 
 
 class StoreError(IndexpassError):

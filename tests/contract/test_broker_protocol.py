@@ -78,7 +78,7 @@ def test_the_metadata_names_the_issuer_and_only_endpoints_below_it(broker: Runni
     document = broker.get(path).json()
     assert document["issuer"] == broker.url
     endpoints = [value for key, value in document.items() if key.endswith(("_endpoint", "_uri"))]
-    assert len(endpoints) == 4
+    assert len(endpoints) == 5
     assert all(endpoint.startswith(f"{broker.url}/") for endpoint in endpoints)
 
 
@@ -359,14 +359,14 @@ def test_with_two_indexes_the_resource_has_to_be_named(start_broker: StartBroker
 # The index behind the guard
 
 
-def test_an_index_asks_for_basic_first_and_bearer_second(broker: RunningBroker) -> None:
+def test_an_index_asks_for_basic_first_and_bearer_second_in_one_header_that_every_proxy_passes_on(
+    broker: RunningBroker,
+) -> None:
     answer = broker.get("/simple/")
     challenges = [value for name, value in answer.raw.headers.iteritems() if name.lower() == "www-authenticate"]
     assert answer.status_code == 401
-    assert challenges == [
-        'Basic realm="indexpass", charset="UTF-8"',
-        f'Bearer resource_metadata="{broker.url}/.well-known/oauth-protected-resource/simple"',
-    ]
+    bearer = f'Bearer resource_metadata="{broker.url}/.well-known/oauth-protected-resource/simple"'
+    assert challenges == [f'Basic realm="indexpass", charset="UTF-8", {bearer}']
 
 
 @pytest.mark.parametrize("user", ["__token__", "anything", ""])
@@ -426,7 +426,7 @@ def test_an_expired_token_is_refused_with_401(broker: RunningBroker) -> None:
     broker.clock.advance(3601)
     answer = broker.get("/simple/", token)
     assert answer.status_code == 401
-    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+    assert 'error="invalid_token", error_description="the token has expired"' in answer.headers["WWW-Authenticate"]
 
 
 def test_a_revoked_token_is_refused_with_401(broker: RunningBroker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -13,25 +14,35 @@ from indexpass._resolve import default_context, default_resolver
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from indexpass._model import Index, Invitation
 
 
-@click.command(epilog="Examples:\n\n\b\n  indexpass login\n  indexpass login acme")
+@click.command(epilog="Examples:\n\n\b\n  indexpass login\n  indexpass login acme\n  indexpass login --device")
 @click.argument("index", required=False, metavar="[INDEX]")
-def login(index: str | None) -> None:
+@click.option("--device", is_flag=True, help="Show a page and a code for any browser on any machine.")
+def login(index: str | None, *, device: bool) -> None:
     """Sign in at the broker of INDEX (a name or URL; needed only if there are several indexes).
 
-    Shows a page and a code, and waits until you have approved the sign-in there, in any browser on any machine.
+    Opens your browser, and waits until you have approved the sign-in there. Where there is no browser to open (over
+    SSH, in CI, without a desktop), it shows a page and a code, as with --device.
     """
+    from indexpass._browser import find_opener
     from indexpass._cli.selection import chosen
+    from indexpass._cli.turns import own_turn
 
     wanted = chosen(index)
     provider = _sign_in_at(wanted)
-    context = default_context()
-    session, credential = provider.sign_in(wanted, context, show=_show, wait=time.sleep)
-    cache = default_resolver().cache
-    cache.forget_failures()
-    cache.store(wanted, "read", credential)
+    context, resolver = default_context(), default_resolver()
+    opener = None if device else find_opener(os.environ)
+    with own_turn(wanted.options.get("broker", wanted.name)) as has_waited:
+        session = provider.session(wanted, context) if has_waited else None
+        if session is None:
+            browse = _browsing(opener, wanted) if opener else None
+            session, credential = provider.sign_in(wanted, context, show=_show, wait=time.sleep, browse=browse)
+            resolver.cache.store(wanted, "read", credential)
+        resolver.cache.forget_failures()
     click.secho(f"Signed in at {session.broker}" + (f" as {session.user}." if session.user else "."), err=True)
 
 
@@ -48,6 +59,7 @@ def logout(index: str | None) -> None:
         if other.provider == wanted.provider and other.options == wanted.options:
             cache.forget(other, "read")
             cache.forget(other, "upload")
+    cache.forget_failures()
     session = provider.sign_out(wanted, default_context())
     broker = wanted.options.get("broker", wanted.name)
     click.echo(f"Signed out at {broker}." if session else f"Nobody was signed in at {broker}.", err=True)
@@ -60,6 +72,19 @@ def _sign_in_at(index: Index) -> SignIn:
             f"people do not sign in at the provider {index.provider!r}", hint=f"check it: indexpass status {index.name}"
         )
     return provider
+
+
+def _browsing(opener: Callable[[str], bool], index: Index) -> Callable[[str], bool]:
+    """Return what shows a page's URL, which holds no secret, and opens it."""
+
+    def browse(url: str) -> bool:
+        click.echo("Your browser opens now: sign in there, and approve. If it does not, open this page:", err=True)
+        click.echo(f"  {click.style(url, bold=True)}", err=True)
+        click.echo(f"To use another screen, press Ctrl-C and run: indexpass login --device {index.name}", err=True)
+        click.echo("Waiting for your approval (at most 5 minutes; Ctrl-C gives up) …", err=True)
+        return opener(url)
+
+    return browse
 
 
 def _show(invitation: Invitation) -> None:

@@ -110,7 +110,7 @@ def _sign_in(scene: Scene, password: Secret) -> None:
     stage.title("Configure the indexes, and sign in once")
     for name, url in (("acme", scene.index), ("brief", scene.brief_index)):
         stage.run([scene.indexpass, "add", url, "--name", name, "--yes"])
-    line = stage.start([scene.indexpass, "login", "acme"], until="Open http")
+    line = stage.start([scene.indexpass, "login", "--device", "acme"], until="Open http")
     stage.say("  (the demonstration opens the page, signs in as alice, and presses Approve)")
     approve(line.split()[1], user=USER, password=password)
     stage.wait()

@@ -65,6 +65,7 @@ class Stage:
             "XDG_DATA_HOME": str(home / "data"),
             "XDG_STATE_HOME": str(home / "state"),
             "INDEXPASS_HOME": str(home / "indexpass"),
+            "INDEXPASS_SESSION_STORE": "file",  # a keyring belongs to the desktop, not to a folder
             "POETRY_CONFIG_DIR": str(home / "poetry-config"),
             "POETRY_DATA_DIR": str(home / "poetry-data"),
             "POETRY_CACHE_DIR": str(home / "poetry-cache"),

@@ -47,10 +47,11 @@ class Watch:
     def _look(self) -> None:
         while not self._stop.wait(_PAUSE_SECONDS):
             self._look_at_processes()
-            self._look_at_files()
-        self._look_at_files()
+            self.look_at_files()
+        self.look_at_files()
 
-    def _look_at_files(self) -> None:
+    def look_at_files(self) -> None:
+        """Look for secrets now, such as before something removes them."""
         for path in self._kept.glob("*/*"):
             try:
                 entry = json.loads(path.read_bytes())

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from indexpass import _wire
-from indexpass.broker import guard, login
+from indexpass.broker import authorize, guard, login
 from indexpass.broker.exchange import exchange
 from indexpass.broker.invite import invite
 from indexpass.broker.oauth import MAX_FORM_BYTES, OAuthError, parse_form
@@ -138,6 +138,7 @@ def _metadata_routes(broker: Broker) -> list[BaseRoute]:
     issuer = broker.settings.issuer
     metadata = _wire.Metadata(
         issuer=issuer,
+        authorization_endpoint=f"{issuer}{authorize.PATH}",
         token_endpoint=f"{issuer}/oauth/token",
         device_authorization_endpoint=f"{issuer}/oauth/device_authorization",
         revocation_endpoint=f"{issuer}/oauth/revoke",

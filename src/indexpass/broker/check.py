@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from indexpass import _challenge, _wire
 from indexpass._secret import Secret
-from indexpass._wire import RESOURCE_METADATA_PATH, SCOPES, well_known_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer: 204, 401 or 403, why, and what to put into ``WWW-Authenticate``, one header each."""
+    """The answer: 204, 401 or 403, why, and what to put into ``WWW-Authenticate``, in this order."""
 
     status: int
     reason: str = ""
@@ -65,28 +65,28 @@ class Checker:
     def check(self, facts: Facts) -> Verdict:
         """Return the verdict on a request."""
         if not facts.authorization:
-            return self._unauthorized(facts.index, "a token is needed", error="")
+            return self._unauthorized(facts.index, "")
         token = self._read(facts.authorization)
         if token is None:
-            return self._unauthorized(facts.index, "the token is not one of this broker")
+            return self._unauthorized(facts.index, _challenge.TOKEN_UNKNOWN)
         fault = self._fault(token, facts.index)
         if fault:
             return self._unauthorized(facts.index, fault)
-        scope = SCOPES[facts.operation]
+        scope = _wire.SCOPES[facts.operation]
         if scope not in token.scopes:
-            challenge = f'Bearer error="insufficient_scope", scope="{scope}"'  # RFC 6750 section 3.1
+            challenge = _challenge.bearer_challenge({"error": "insufficient_scope", "scope": scope})  # RFC 6750
             return Verdict(403, f"the token lacks the scope {scope}", (challenge,))
         return _ALLOWED
 
     def _fault(self, token: AccessToken, index: GuardedIndex | None) -> str:
         """Say why another token is needed here; "" if it is not."""
         if token.expires_at <= self._now():
-            return "the token has expired"
+            return _challenge.TOKEN_EXPIRED
         if self._revocations.has(token):
-            return "the token was revoked"
+            return _challenge.TOKEN_REVOKED
         if index is None:
-            return "this URL belongs to no index of this broker"
-        return "" if token.audience == index.resource else "the token is for another index"
+            return _challenge.URL_UNGUARDED
+        return "" if token.audience == index.resource else _challenge.TOKEN_ELSEWHERE
 
     def _read(self, authorization: str) -> AccessToken | None:
         key = sha256(authorization.encode(errors="surrogatepass")).digest()
@@ -102,13 +102,19 @@ class Checker:
                 self._remembered.popitem(last=False)
         return token
 
-    def _unauthorized(self, index: GuardedIndex | None, reason: str, *, error: str = "invalid_token") -> Verdict:
-        """Return a 401: Basic first, because pip and its neighbours take the first that they know."""
-        parameters = [f'error="{error}"'] if error else []
+    def _unauthorized(self, index: GuardedIndex | None, fault: str) -> Verdict:
+        """Return a 401: Basic first, because pip and its neighbours take the first that they know.
+
+        ``fault`` says what is wrong with the token, or is "" if there was none (RFC 6750 section 3.1). More than that
+        it is not ours is said only of a token that we signed, to whoever holds it.
+        """
+        parameters = {"error": "invalid_token", "error_description": fault} if fault else {}
+        if index and fault == _challenge.TOKEN_ELSEWHERE:
+            parameters["resource"] = index.resource
         if index and index.url.origin == self._origin:  # only there do we publish the index's metadata (RFC 9728)
-            parameters.append(f'resource_metadata="{well_known_url(RESOURCE_METADATA_PATH, index.url)}"')
-        bearer = " ".join(["Bearer", ", ".join(parameters or ['realm="indexpass"'])])
-        return Verdict(401, reason, (_BASIC_CHALLENGE, bearer))
+            parameters["resource_metadata"] = _wire.well_known_url(_wire.RESOURCE_METADATA_PATH, index.url)
+        bearer = _challenge.bearer_challenge(parameters or {"realm": "indexpass"})
+        return Verdict(401, fault or "a token is needed", (_BASIC_CHALLENGE, bearer))
 
 
 def _credential(authorization: str) -> Secret | None:

@@ -19,7 +19,7 @@ from indexpass.broker.audit import Entry
 from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import OAuthError
 from indexpass.broker.policy import Denial, Grant, Person, decide, describe
-from indexpass.broker.proofs import DeviceProof, IdentityProof, SessionProof, identify
+from indexpass.broker.proofs import CodeProof, DeviceProof, IdentityProof, SessionProof, identify
 from indexpass.errors import UrlError
 
 if TYPE_CHECKING:
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from indexpass.broker.service import Broker
     from indexpass.broker.settings import GuardedIndex, Settings
 
-_EVENTS = {DeviceProof: "device-exchange", SessionProof: "session-exchange", IdentityProof: "identity-exchange"}
+_EVENTS = {
+    CodeProof: "code-exchange",
+    DeviceProof: "device-exchange",
+    SessionProof: "session-exchange",
+    IdentityProof: "identity-exchange",
+}
 _UNDECIDED = {"authorization_pending", "slow_down", "temporarily_unavailable"}  # asked again, so not audited
 MAX_SUBJECT_LENGTH = 160  # as JSON; keeps a token below 1,200 characters
 
@@ -50,8 +55,8 @@ def exchange(broker: Broker, form: Mapping[str, str], *, address: str) -> TokenA
         subject = proof.subject
         entry = replace(entry, event=_EVENTS[type(proof)], who=describe(subject))
 
-        # Which index, and what for? A device sign-in has said so when it began.
-        begun = proof.approval if isinstance(proof, DeviceProof) else None
+        # Which index, and what for? What a person approved has said so when it began.
+        begun = proof.approval if isinstance(proof, (CodeProof, DeviceProof)) else None
         index = find_index(broker.settings, form.get("resource") or (begun.resource if begun else ""))
         entry = replace(entry, index=index.name)
         operations = find_operations(form.get("scope") or (begun.scope if begun else ""))

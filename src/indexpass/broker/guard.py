@@ -90,8 +90,8 @@ def refusal(verdict: Verdict) -> Response | None:
     if verdict.status == 204:  # noqa: PLR2004  # check's word for yes
         return None
     response = PlainTextResponse(f"{verdict.reason}\n", status_code=verdict.status)
-    for challenge in verdict.challenges:
-        response.headers.append("WWW-Authenticate", challenge)
+    if verdict.challenges:  # in one header, because nginx before 1.23 passes only the first one on
+        response.headers["WWW-Authenticate"] = ", ".join(verdict.challenges)
     return response
 
 

@@ -1,4 +1,4 @@
-"""Who asks for a token, and how do they prove it? By a device code, a refresh token, or an identity token.
+"""Who asks for a token, and how do they prove it? By a code, a refresh token, or an identity token.
 
 A proof is looked at first and spent only when the token is minted, so that a denial costs the client nothing. This
 module never says what the subject may do.
@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from indexpass._secret import Secret
-from indexpass._wire import CLIENT_ID, GRANT_DEVICE, GRANT_EXCHANGE, GRANT_REFRESH, TYPE_ACCESS_TOKEN, TYPE_ID_TOKEN
-from indexpass.broker import devices, sessions
+from indexpass._wire import (
+    CLIENT_ID,
+    GRANT_CODE,
+    GRANT_DEVICE,
+    GRANT_EXCHANGE,
+    GRANT_REFRESH,
+    TYPE_ACCESS_TOKEN,
+    TYPE_ID_TOKEN,
+)
+from indexpass.broker import codes, devices, sessions
 from indexpass.broker.oauth import OAuthError, required
 from indexpass.broker.policy import Person, Subject
 from indexpass.broker.store import claim_once
@@ -39,6 +47,27 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeProof:
+    """A code that a person's browser brought to the program, with the program's own secret beside it."""
+
+    code: Secret
+    approval: Approval
+
+    @property
+    def subject(self) -> Subject:
+        """The person who approved it."""
+        return Person(self.approval.user)
+
+    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:
+        """Begin the session. Raises OAuthError if the code has been used meanwhile."""
+        spent = _begin_session(broker, connection, self.approval.user, now)
+        keep_until = now + broker.settings.session_seconds
+        if not codes.redeem(connection, self.code, spent.session_id, keep_until=keep_until):
+            raise OAuthError("invalid_grant", "the code was used already")
+        return spent
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProof:
     """A device sign-in that a person has approved."""
 
@@ -54,11 +83,7 @@ class DeviceProof:
         """Begin the session. Raises OAuthError if the code has been used meanwhile."""
         if not devices.redeem(connection, self.device_code, now):
             raise OAuthError("invalid_grant", "the device code was used already")
-        seconds = broker.settings.session_seconds
-        session, refresh_token = sessions.begin(
-            connection, self.approval.user, client_id=CLIENT_ID, seconds=seconds, now=now
-        )
-        return Spent(session.session_id, refresh_token)
+        return _begin_session(broker, connection, self.approval.user, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +127,37 @@ class IdentityProof:
         return Spent()
 
 
-Proof = DeviceProof | SessionProof | IdentityProof
+Proof = CodeProof | DeviceProof | SessionProof | IdentityProof
 
 
 def identify(broker: Broker, form: Mapping[str, str], now: float) -> Proof:
     """Return who asks, by the grant type. Raises OAuthError if nobody can be told."""
     grant = required(form, "grant_type")
+    if grant == GRANT_CODE:
+        return _by_code(broker, form, now)
     if grant == GRANT_DEVICE:
         return _by_device_code(broker, Secret(required(form, "device_code")), now)
     if grant == GRANT_REFRESH:
         return _by_refresh_token(broker, Secret(required(form, "refresh_token")), now)
     if grant == GRANT_EXCHANGE:
         return _by_identity_token(broker, form)
-    raise OAuthError("unsupported_grant_type", "device_code, refresh_token and token-exchange are known here")
+    raise OAuthError(
+        "unsupported_grant_type", "authorization_code, device_code, refresh_token and token-exchange are known here"
+    )
+
+
+def _by_code(broker: Broker, form: Mapping[str, str], now: float) -> CodeProof:
+    code = Secret(required(form, "code"))
+    client_id, redirect_uri = required(form, "client_id"), required(form, "redirect_uri")
+    verifier = Secret(required(form, "code_verifier"))
+    with broker.store.writing() as connection:
+        outcome = codes.find(
+            connection, code, client_id=client_id, redirect_uri=redirect_uri, verifier=verifier, now=now
+        )
+    if isinstance(outcome, OAuthError):
+        broker.revocations.refresh(now)  # the session may have just been revoked
+        raise outcome
+    return CodeProof(code, outcome)
 
 
 def _by_device_code(broker: Broker, device_code: Secret, now: float) -> DeviceProof:
@@ -147,3 +190,9 @@ def _by_identity_token(broker: Broker, form: Mapping[str, str]) -> IdentityProof
         raise OAuthError("invalid_request", f"the identity token is refused: {error}") from None
     except BrokerError as error:
         raise OAuthError("temporarily_unavailable", str(error), status=503) from error
+
+
+def _begin_session(broker: Broker, connection: Connection, user: str, now: float) -> Spent:
+    seconds = broker.settings.session_seconds
+    session, refresh_token = sessions.begin(connection, user, client_id=CLIENT_ID, seconds=seconds, now=now)
+    return Spent(session.session_id, refresh_token)

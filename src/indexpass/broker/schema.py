@@ -86,6 +86,20 @@ refresh_tokens = Table(
     Column("rotated_at", Float),
 )
 
+authorization_codes = Table(
+    "authorization_codes",
+    metadata,
+    Column("code_sha256", String(64), primary_key=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("code_challenge", String(43), nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("session", ForeignKey("sessions.id", ondelete="CASCADE")),  # none while nobody has used the code
+    Column("expires_at", Float, nullable=False, index=True),  # the code's end; once it is used, its session's
+)
+
 replay = Table(
     "replay",
     metadata,

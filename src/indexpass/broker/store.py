@@ -1,7 +1,8 @@
 """What the broker remembers: the transactions on its database, and the look-ups of people and identity tokens.
 
-Device sign-ins are in ``devices``, sessions in ``sessions``, what was revoked in ``revocations``; their functions take
-the connection of a transaction that was begun here. This module never sees a token or a password in clear.
+Device sign-ins are in ``devices``, codes from the browser in ``codes``, sessions in ``sessions``, what was revoked in
+``revocations``; their functions take the connection of a transaction that was begun here. This module never sees a
+token or a password in clear.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from indexpass.broker import devices, schema
+from indexpass.broker import codes, devices, schema
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from indexpass._authorization import AuthorizationRequest
+    from indexpass._secret import Secret
     from indexpass.broker.devices import DeviceRequest
 
 AUDIT_SECONDS = 400 * 24 * 3600  # a year, and time to look at it
@@ -88,9 +91,14 @@ class Store:
         with self.writing() as connection:
             return devices.decide(connection, user_code, user, approved=approved, now=now)
 
+    def add_code(self, asked: AuthorizationRequest, user: str, *, client_id: str, now: float) -> Secret:
+        """Write down that the person approved the request, and return the code for the program."""
+        with self.writing() as connection:
+            return codes.begin(connection, asked, user, client_id=client_id, now=now)
+
     def purge(self, now: float) -> None:
         """Remove what can no longer matter: all that has expired, and audit rows older than 400 days."""
-        tables = (schema.device_codes, schema.sessions, schema.replay, schema.revocations)
+        tables = (schema.device_codes, schema.authorization_codes, schema.sessions, schema.replay, schema.revocations)
         with self.writing() as connection:
             for table in tables:
                 connection.execute(delete(table).where(table.c.expires_at < now))

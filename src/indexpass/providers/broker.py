@@ -1,8 +1,8 @@
 """Credentials from a self-hosted broker, or any other that speaks the same standards.
 
 A machine that can prove who it is trades its identity token (RFC 8693); a person's session is refreshed (RFC 6749
-section 6, with the index as ``resource``, RFC 8707); people sign in by the device flow (RFC 8628). This module never
-keeps a credential: that is the cache's work.
+section 6, with the index as ``resource``, RFC 8707); people sign in as ``_sign_in`` describes. This module never keeps
+a credential: that is the cache's work.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from indexpass import _wire
-from indexpass._model import Credential, Invitation, Session
+from indexpass._model import Credential, Session
 from indexpass._url import IndexUrl
 from indexpass.errors import BrokerMisbehaved, BrokerRefused, BrokerUnreachable, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from indexpass._model import Context, IdentityToken, Index, Operation
+    from indexpass._model import Context, IdentityToken, Index, Invitation, Operation
     from indexpass._secret import Secret
-    from indexpass._wire import DeviceAuthorization, Metadata, TokenAnswer
-
-_SLOW_DOWN_SECONDS = 5  # RFC 8628 section 3.5
+    from indexpass._wire import Metadata, TokenAnswer
 
 
 class BrokerProvider:
@@ -43,23 +41,22 @@ class BrokerProvider:
             return self._refresh(index, operation, context, session)
 
     def sign_in(
-        self, index: Index, context: Context, *, show: Callable[[Invitation], None], wait: Callable[[float], None]
+        self,
+        index: Index,
+        context: Context,
+        *,
+        show: Callable[[Invitation], None],
+        wait: Callable[[float], None],
+        browse: Callable[[str], bool] | None = None,
     ) -> tuple[Session, Credential]:
-        """Sign a person in by the device flow; see :class:`indexpass._model.SignIn`."""
+        """Sign a person in, in the browser of this machine or else on any screen; see :class:`SignIn`."""
+        from indexpass._sign_in import by_browser, by_device  # noqa: PLC0415  # only a person in person needs it
+
         broker = index.options["broker"]
         metadata = _metadata(broker, context)
-        form = _wire.device_form(index.url)
-        device = _wire.DeviceAuthorization.parse(context.http.post_form(metadata.device_authorization_endpoint, form))
-        _require_same_origin(device, broker)
-        show(
-            Invitation(
-                url=device.verification_uri,
-                direct_url=device.verification_uri_complete,
-                code=device.user_code,
-                expires_in=device.expires_in,
-            )
-        )
-        grant = _poll(device, metadata, context, wait)
+        grant = by_browser(index.url, metadata, context.http, browse=browse) if browse else None
+        if grant is None:
+            grant = by_device(index.url, metadata, context.http, show=show, wait=wait, now=context.now)
         if grant.refresh_token is None:
             raise BrokerMisbehaved(f"{broker} did not start a session")
         session = Session(broker, grant.user, grant.refresh_token)
@@ -102,6 +99,8 @@ class BrokerProvider:
 
     def _refresh(self, index: Index, operation: Operation, context: Context, session: Session) -> Credential:
         metadata = _metadata(session.broker, context)
+        # A disk that is full has to say so now: a token that is spent, and whose successor is lost, ends the session.
+        context.sessions.save(session)
         form = _wire.refresh_form(session.refresh_token, resource=index.url, operation=operation)
         try:
             grant = _wire.TokenAnswer.parse(context.http.post_form(metadata.token_endpoint, form))
@@ -122,41 +121,6 @@ class BrokerProvider:
 def _metadata(broker: str, context: Context) -> Metadata:
     answer = context.http.get_json(_wire.well_known_url(_wire.METADATA_PATH, IndexUrl.parse(broker)))
     return _wire.Metadata.parse(answer, issuer=broker)
-
-
-def _require_same_origin(device: DeviceAuthorization, broker: str) -> None:
-    """Refuse to send a person to another site than the broker that they chose."""
-    home = IndexUrl.parse(broker).origin
-    for url in (device.verification_uri, device.verification_uri_complete):
-        if IndexUrl.parse(url).origin != home:
-            raise BrokerMisbehaved(f"{broker} wants you to sign in on another site")
-
-
-def _poll(
-    device: DeviceAuthorization, metadata: Metadata, context: Context, wait: Callable[[float], None]
-) -> TokenAnswer:
-    """Ask until the person has decided, as slowly as the broker wants (RFC 8628 sections 3.4 and 3.5)."""
-    interval = device.interval
-    deadline = context.now() + device.expires_in
-    while context.now() < deadline:
-        wait(interval)
-        answer = context.http.post_form(metadata.token_endpoint, _wire.device_token_form(device.device_code))
-        try:
-            return _wire.TokenAnswer.parse(answer)
-        except BrokerRefused as error:
-            if error.reason == "slow_down":
-                interval += _SLOW_DOWN_SECONDS
-            elif error.reason != "authorization_pending":
-                raise _explained(error) from error
-    raise SessionError("nobody approved the sign-in in time", hint="run the command again")
-
-
-def _explained(error: BrokerRefused) -> BrokerRefused | SessionError:
-    if error.reason == "expired_token":
-        return SessionError("nobody approved the sign-in in time", hint="run the command again")
-    if error.reason == "access_denied":
-        return BrokerRefused("the sign-in was denied", reason=error.reason, hint="run the command again to retry")
-    return error
 
 
 def _credential(grant: TokenAnswer, now: float) -> Credential:

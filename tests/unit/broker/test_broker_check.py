@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexpass import _challenge
+from indexpass._secret import Secret
 from indexpass.broker import revocations, sessions
 from indexpass.broker.check import Checker, Facts, Verdict
 from indexpass.broker.proxy import ProxyReader
@@ -16,8 +19,9 @@ from indexpass.broker.revocations import Revocations
 from indexpass.broker.settings_file import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from indexpass._model import Operation
-    from indexpass._secret import Secret
     from indexpass.broker.keys import Keys
     from indexpass.broker.store import Store
 
@@ -96,6 +100,63 @@ def test_what_a_new_token_would_mend_is_401(gate: Gate, claims: dict[str, object
     assert 'error="invalid_token"' in verdict.challenges[1]
 
 
+def test_a_refused_token_is_told_why_after_basic(gate: Gate) -> None:
+    basic, bearer = gate.check(gate.token(exp=int(NOW))).challenges
+    assert basic.startswith("Basic ")
+    assert bearer == 'Bearer error="invalid_token", error_description="the token has expired"'
+
+
+def test_a_token_for_another_index_is_told_which_url_this_index_has(gate: Gate) -> None:
+    challenge = gate.check(gate.token(aud="https://lab.acme.example/simple/")).challenges[1]
+    assert _challenge.bearer_parameters(challenge) == {
+        "error": "invalid_token",
+        "error_description": _challenge.TOKEN_ELSEWHERE,
+        "resource": "https://packages.acme.example/simple/",
+    }
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: "made-up",
+        lambda token: f"{token[:-4]}AAAA",
+        lambda token: f"e30.{token.partition('.')[2]}",
+    ],
+    ids=["made up", "another signature", "another header"],
+)
+@pytest.mark.parametrize("claims", [{}, {"exp": 1}, {"aud": "https://lab.acme.example/"}], ids=str)
+def test_whoever_holds_no_token_of_ours_learns_that_and_no_more(
+    gate: Gate, forge: Callable[[str], str], claims: dict[str, object]
+) -> None:
+    verdict = gate.check(Secret(forge(gate.token(**claims).reveal())))
+    assert verdict.challenges[1] == f'Bearer error="invalid_token", error_description="{_challenge.TOKEN_UNKNOWN}"'
+
+
+@pytest.mark.parametrize("operation", ["read", "upload"])
+@pytest.mark.parametrize("index", ["acme", "own", "none"])
+@pytest.mark.parametrize("claims", [{}, {"exp": 1}, {"aud": "https://lab.acme.example/"}], ids=str)
+def test_no_refusal_repeats_anything_of_the_token(
+    gate: Gate, claims: dict[str, object], index: str, operation: Operation
+) -> None:
+    token = gate.token(sub="canary-subject", jti="canary-id", sid="canary-session", **claims)
+    verdict = gate.check(token, index=index, operation=operation)
+    said = f"{verdict.reason} {verdict.challenges}"
+    assert "canary" not in said
+    assert not any(part in said for part in token.reveal().split("."))
+
+
+def test_every_challenge_can_be_sent_as_it_is(gate: Gate) -> None:
+    verdicts = [
+        gate.check(token, index=index, operation=operation)
+        for token in (None, Secret("x"), gate.token(), gate.token(exp=1), gate.token(aud="https://lab.acme.example/"))
+        for index in ("acme", "own", "none")
+        for operation in ("read", "upload")
+    ]
+    challenges = [challenge for verdict in verdicts for challenge in verdict.challenges]
+    assert challenges
+    assert all(re.fullmatch(r'[\x20-\x21\x23-\x5b\x5d-\x7e"]+', challenge) for challenge in challenges)
+
+
 def test_a_missing_scope_is_403_on_the_right_index_only(gate: Gate) -> None:
     assert gate.check(gate.token(), operation="upload").status == 403
     assert gate.check(gate.token(), index="own", operation="upload").status == 401
@@ -113,7 +174,9 @@ def test_a_token_that_passed_does_not_pass_after_its_end(gate: Gate) -> None:
 
 
 def test_a_url_of_no_index_is_401(gate: Gate) -> None:
-    assert gate.check(gate.token(), index="none").status == 401
+    verdict = gate.check(gate.token(), index="none")
+    assert verdict.status == 401
+    assert _challenge.URL_UNGUARDED in verdict.challenges[1]
 
 
 def test_a_revoked_token_is_401_once_the_list_is_read(gate: Gate) -> None:
@@ -124,7 +187,9 @@ def test_a_revoked_token_is_401_once_the_list_is_read(gate: Gate) -> None:
     with gate.store.writing() as connection:
         revocations.revoke_token(connection, decoded)
     gate.revocations.refresh(NOW)
-    assert gate.check(token).status == 401
+    verdict = gate.check(token)
+    assert verdict.status == 401
+    assert _challenge.TOKEN_REVOKED in verdict.challenges[1]
 
 
 def test_all_tokens_of_a_revoked_session_are_401(gate: Gate) -> None:
