@@ -1,4 +1,4 @@
-"""Credentials on disk, shared by every client of this user: ages, one lock an index, remembered failures.
+"""Credentials on disk, shared by every client of this user: ages, one lock an index, remembered failures and runs.
 
 What is kept is bound to the index, the operation and the provider's settings, so that a changed configuration never
 meets an old credential. A file that cannot be read safely counts as absent; what cannot be written is kept for the
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from indexpass._credential import Credential
 from indexpass._files import ensure_private_folder, read_private, write_private
 from indexpass._secret import Secret
-from indexpass.errors import IndexpassError, StoreError
+from indexpass._url import IndexUrl
+from indexpass.errors import BrokerUnreachable, IndexpassError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from indexpass._credential import Index, Operation
 
+DOUBT_SECONDS = 30.0  # a credential that is asked for again sooner was tried at its index only just now
+RUN_SECONDS = 86_400.0  # what a run was given is of no use to anyone after a day
+MAX_GIVEN = 32  # to one run: it meets few indexes, and a new credential at most every 30 seconds
 LOCK_SECONDS = 45.0  # longer than one exchange may take, so that a waiter finds the other's result
 _VERSION = 1
 _log = logging.getLogger("indexpass.cache")
@@ -53,7 +57,7 @@ class Cache:
         return Credential(username, Secret(secret), issued_at, expires_at)
 
     def store(self, index: Index, operation: Operation, credential: Credential) -> None:
-        """Hold the credential in place of an older one, and forget the failure before it. This reveals the secret.
+        """Hold the credential in place of an older one, and forget the failures before it. This reveals the secret.
 
         A disk that does not take it is logged, not raised: this process still has it.
         """
@@ -64,7 +68,8 @@ class Cache:
             "expires_at": None if credential.expires_at is None else float(credential.expires_at),
         }
         self._write(self._path(index, operation, "credential"), entry)
-        self._unlink(self._path(index, operation, "failure"))
+        for path in self._failure_paths(index, operation):
+            self._unlink(path)
 
     def forget(self, index: Index, operation: Operation) -> None:
         """Remove what is held for this operation: credential and failure."""
@@ -73,26 +78,46 @@ class Cache:
 
     def failure(self, index: Index, operation: Operation, now: float) -> IndexpassError | None:
         """Return the remembered failure of the last attempt, or None if there is none or its time is over."""
-        entry = self._read(self._path(index, operation, "failure"))
-        if entry is None:
-            return None
-        until, message, hint, code = (entry.get(key) for key in ("until", "message", "hint", "code"))
-        if not isinstance(until, float) or not now < until < now + 3600:
-            return None
-        return IndexpassError(str(message), hint=str(hint), code=str(code))
+        for path in self._failure_paths(index, operation):
+            entry = self._read(path) or {}
+            until, message, hint, code = (entry.get(key) for key in ("until", "message", "hint", "code"))
+            if isinstance(until, float) and now < until < now + 3600:
+                return IndexpassError(str(message), hint=str(hint), code=str(code))
+        return None
 
     def remember_failure(self, index: Index, operation: Operation, error: IndexpassError, until: float) -> None:
-        """Let every process of this user fail at once, without asking again, until ``until``."""
+        """Let every process of this user fail at once, without asking again, until ``until``.
+
+        A broker that cannot be reached is remembered for all of its indexes, anything else for this operation.
+        """
         entry = {"message": error.message, "hint": error.hint, "code": error.code, "until": until}
-        self._write(self._path(index, operation, "failure"), entry)
+        own, *shared = self._failure_paths(index, operation)
+        self._write(shared[0] if shared and isinstance(error, BrokerUnreachable) else own, entry)
 
     def forget_failures(self) -> None:
-        """Let every index be asked for again at once; for use after a sign-in."""
+        """Let every index be asked for again at once; for use after a sign-in, or a change of the configuration."""
         try:
             for path in self._folder.glob("*.failure"):
                 self._unlink(path)
         except OSError:
             _log.debug("the cache folder cannot be listed")
+
+    def is_given_again(self, run: str, credential: Credential, now: float) -> bool:
+        """Note that a run of a client is given the credential, and say whether it was given it before.
+
+        Says so at most once in 30 seconds for one credential. What is kept is the secret's fingerprint and a time.
+        """
+        path = self._run_path(run)
+        given = self._given(path)
+        fingerprint = hashlib.sha256(credential.secret.reveal().encode(errors="surrogatepass")).hexdigest()
+        doubted_at = given.pop(fingerprint, None)
+        if doubted_at is not None and 0 <= now - doubted_at < DOUBT_SECONDS:
+            return False
+        if not given and doubted_at is None:
+            self._forget_old_runs(now)
+        given[fingerprint] = 0.0 if doubted_at is None else now
+        self._write(path, {"given": dict(list(given.items())[-MAX_GIVEN:])}, durable=False)
+        return doubted_at is not None
 
     @contextmanager
     def lock(self, index: Index, operation: Operation) -> Iterator[None]:
@@ -118,6 +143,29 @@ class Cache:
         digest = hashlib.sha256(repr(identity).encode()).hexdigest()
         return self._folder / f"{digest[:40]}.{kind}"
 
+    def _failure_paths(self, index: Index, operation: Operation) -> list[Path]:
+        """Return where failures are remembered: of this operation, and of the index's broker if it has one."""
+        own = self._path(index, operation, "failure")
+        if "broker" not in index.options:
+            return [own]
+        digest = hashlib.sha256(str(IndexUrl.parse(index.options["broker"]).origin).encode()).hexdigest()
+        return [own, own.with_name(f"{digest[:40]}.failure")]
+
+    def _run_path(self, run: str) -> Path:
+        return self._folder / f"{hashlib.sha256(run.encode()).hexdigest()[:40]}.run"
+
+    def _given(self, path: Path) -> dict[str, float]:
+        given = (self._read(path) or {}).get("given")
+        return {key: at for key, at in given.items() if isinstance(at, float)} if isinstance(given, dict) else {}
+
+    def _forget_old_runs(self, now: float) -> None:
+        try:
+            for path in self._folder.glob("*.run"):
+                if not now - RUN_SECONDS < path.lstat().st_mtime < now + RUN_SECONDS:
+                    self._unlink(path)
+        except OSError:
+            _log.debug("the runs of the past cannot be removed")
+
     def _read(self, path: Path) -> dict[str, object] | None:
         import json  # noqa: PLC0415  # strangers' look-ups end before anything is read
 
@@ -131,11 +179,11 @@ class Cache:
             return None
         return entry if isinstance(entry, dict) and entry.get("version") == _VERSION else None
 
-    def _write(self, path: Path, entry: dict[str, object]) -> None:
+    def _write(self, path: Path, entry: dict[str, object], *, durable: bool = True) -> None:
         import json  # noqa: PLC0415
 
         try:
-            write_private(path, json.dumps({"version": _VERSION, **entry}).encode())
+            write_private(path, json.dumps({"version": _VERSION, **entry}).encode(), durable=durable)
         except StoreError as error:
             _log.warning("%s", error)
             self._unwritten[path] = entry

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from indexpass.errors import StoreError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_FILE_BYTES = 64 * 1024  # a credential is about 2 KiB
+DRAFT_SECONDS = 600.0  # no write takes that long: whoever began an older draft was killed
 _IS_POSIX = os.name == "posix"
 _NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
@@ -51,19 +53,20 @@ def read_private(path: Path) -> bytes | None:
     return data
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Put ``data`` in place of the file in one step, with mode 0600 from its first byte on.
 
     Raises StoreError if the folder is not ours alone, or the disk does not take it; the old file then stays.
     """
     ensure_private_folder(path.parent)
-    write_whole(path, data)
+    write_whole(path, data, durable=durable)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Put ``data`` in place of the file in one step, with mode 0600, in a folder that is there already.
 
-    Raises StoreError if the disk does not take it; the old file then stays.
+    What need not be ``durable`` may be lost, or empty, if the machine stops within the next seconds. Raises StoreError
+    if the disk does not take it; the old file then stays.
     """
     draft = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.new")
     try:
@@ -71,8 +74,10 @@ def write_whole(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            written_at = draft.stat().st_mtime
             os.replace(draft, path)  # noqa: PTH105  # the atomic step, named as the system names it
         except BaseException:
             draft.unlink(missing_ok=True)
@@ -82,6 +87,7 @@ def write_whole(path: Path, data: bytes) -> None:
             f"{path} cannot be written: {error.strerror}",
             hint="free some disk space, or point INDEXPASS_HOME to a folder of yours",
         ) from error
+    _remove_old_drafts(path, written_at)
 
 
 def ensure_private_folder(folder: Path) -> None:
@@ -101,12 +107,22 @@ def ensure_private_folder(folder: Path) -> None:
     _refuse_foreign(facts, folder)
 
 
+def _remove_old_drafts(path: Path, now: float) -> None:
+    """Remove what processes left that were killed while they wrote this file; ``now`` is by the disk's own clock."""
+    with suppress(OSError):
+        for draft in path.parent.glob(f"{path.name}.*.new"):
+            if draft.lstat().st_mtime < now - DRAFT_SECONDS:
+                draft.unlink()
+
+
 def _refuse_foreign(facts: os.stat_result, path: Path) -> None:
     if not _IS_POSIX:
         return  # Windows: the user's profile folder has its own access list
-    if facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
-        mode = "700" if stat.S_ISDIR(facts.st_mode) else "600"
+    if facts.st_uid != os.geteuid():
         raise StoreError(
-            f"{path} belongs to someone else or is open to others",
-            hint=f"make it yours alone: chmod {mode} {path}",
+            f"{path} belongs to someone else",
+            hint=f"chown {os.geteuid()} {path}, or point INDEXPASS_HOME to a folder of yours",
         )
+    if facts.st_mode & 0o077:
+        mode = "700" if stat.S_ISDIR(facts.st_mode) else "600"
+        raise StoreError(f"{path} is open to others", hint=f"make it yours alone: chmod {mode} {path}")

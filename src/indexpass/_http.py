@@ -1,18 +1,20 @@
 """The only way out of the client: bounded in time and size, never following a redirect.
 
-Proxies and private certificate authorities are honoured as requests does (HTTPS_PROXY, REQUESTS_CA_BUNDLE). Nothing
-here logs a header, a body or a query, and .netrc is never read.
+Proxies and private certificate authorities are honoured as requests does (HTTPS_PROXY, REQUESTS_CA_BUNDLE), and after
+these SSL_CERT_FILE, as uv and OpenSSL do. Nothing here logs a header, a body or a query, and .netrc is never read.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 import requests
+from urllib3.exceptions import LocationParseError
 
 from indexpass._model import Answer
 from indexpass._secret import Secret
@@ -22,11 +24,21 @@ from indexpass.errors import BrokerMisbehaved, BrokerUnreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from indexpass._model import Credential
+
 TOTAL_SECONDS = 20.0  # for a whole exchange with one server: name look-up, connection, answer
+TRY_SECONDS = 5.0  # for a look whether an index takes a credential, on which nothing depends
 CONNECT_SECONDS = 6.0
 READ_SECONDS = 10.0
 MAX_ANSWER_BYTES = 1024 * 1024
 _MAX_RETRY_AFTER_SECONDS = 3600.0
+# The broker's URL has been parsed before, so a URL that requests does not understand is the proxy's.
+_OF_THE_PROXY = (
+    requests.exceptions.ProxyError,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    LocationParseError,
+)
 
 
 class HttpClient:
@@ -38,6 +50,8 @@ class HttpClient:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"indexpass/{version('indexpass')}"
         self._session.headers["Accept"] = "application/json"
+        # requests itself puts REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE before this, and certifi's authorities after it.
+        self._session.verify = os.environ.get("SSL_CERT_FILE") or True
 
     def get_json(self, url: str) -> Answer:
         """Return the answer to a GET. Raises BrokerUnreachable or BrokerMisbehaved."""
@@ -51,7 +65,23 @@ class HttpClient:
         revealed = {key: value.reveal() if isinstance(value, Secret) else value for key, value in form.items()}
         return self._within(url, lambda: self._ask("POST", url, revealed))
 
-    def _within(self, url: str, work: _Work) -> Answer:
+    def try_credential(self, url: str, credential: Credential) -> Answer:
+        """Return the answer to a HEAD that carries the credential as Basic, without following where it points to.
+
+        Raises BrokerUnreachable; after 5 seconds at the latest.
+        """
+        # As bytes, because requests would encode text as Latin-1, and Basic is UTF-8 (RFC 7617 section 2.1).
+        auth = requests.auth.HTTPBasicAuth(credential.username.encode(), credential.secret.reveal().encode())
+        timeout = (CONNECT_SECONDS, READ_SECONDS)
+
+        def look() -> Answer:
+            with self._session.head(url, auth=auth, timeout=timeout, allow_redirects=False, stream=True) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status_code, None, headers=headers)
+
+        return self._within(url, look, seconds=TRY_SECONDS)
+
+    def _within(self, url: str, work: _Work, *, seconds: float = TOTAL_SECONDS) -> Answer:
         """Run ``work`` on a thread that is given up on in time: neither DNS nor slow headers can be bounded inside."""
         place = str(IndexUrl.parse(url).origin)
         outcome: list[Answer | Exception] = []
@@ -64,11 +94,11 @@ class HttpClient:
 
         worker = threading.Thread(target=run, name="indexpass-http", daemon=True)
         worker.start()
-        worker.join(self._total_seconds)
+        worker.join(min(seconds, self._total_seconds))
         result = outcome[0] if outcome else requests.Timeout()
         if isinstance(result, Answer):
             return result
-        if isinstance(result, requests.RequestException):
+        if isinstance(result, (OSError, LocationParseError)):  # requests' own errors are OSErrors too
             raise _unreachable(place, result) from None  # the cause's text can hold the URL and more
         raise result
 
@@ -120,14 +150,19 @@ def _retry_after(header: str | None) -> float | None:
     return min(float(header), _MAX_RETRY_AFTER_SECONDS)
 
 
-def _unreachable(place: str, error: requests.RequestException) -> BrokerUnreachable:
+def _unreachable(place: str, error: Exception) -> BrokerUnreachable:
     if isinstance(error, requests.exceptions.SSLError):
         return BrokerUnreachable(
             f"the certificate of {place} is not trusted",
-            hint="point REQUESTS_CA_BUNDLE to the file of your company's certificate authority",
+            hint="point REQUESTS_CA_BUNDLE or SSL_CERT_FILE to the file of your company's certificate authority",
         )
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, _OF_THE_PROXY):
         return BrokerUnreachable(f"the proxy does not let us reach {place}", hint="check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, requests.Timeout):
         return BrokerUnreachable(f"{place} did not answer in time", hint="check your network or VPN, then try again")
+    if not isinstance(error, requests.RequestException):  # all that requests lets through is a missing file
+        return BrokerUnreachable(
+            f"{place} cannot be reached: there is no file of certificate authorities",
+            hint="correct or unset REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE",
+        )
     return BrokerUnreachable(f"{place} cannot be reached", hint="check your network or VPN, then try again")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from indexpass import _config
 from indexpass._cache import Cache
 from indexpass._locations import locate
 from indexpass._match import match
-from indexpass.errors import BrokerRefused, BrokerUnreachable, IndexpassError, SessionError
+from indexpass.errors import BrokerError, BrokerRefused, BrokerUnreachable, IndexpassError, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,26 +28,34 @@ REFUSED_SECONDS = 30.0  # a credential that is refused sooner after it was issue
 FAILURE_SECONDS = 30.0  # a client asks for many URLs in one run; it shall wait for a dead broker once
 SIGN_IN_SECONDS = 10.0  # a person may sign in at any moment, and that clears it at once
 MAX_FAILURE_SECONDS = 300.0
+_UNAUTHORIZED = 401  # the one status that asks for another credential (RFC 9110 section 15.5.2)
 _log = logging.getLogger("indexpass.resolve")
 
 
 class Resolver:
     """Finds or obtains the credential for a URL. What it depends on is passed in."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the world outside, one parameter a part
         self,
         indexes: Callable[[], tuple[Index, ...]],
         cache: Cache,
         provider_for: Callable[[Index], Provider],
         context: Callable[[], Context],
         now: Callable[[], float],
+        *,
+        run: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Ask nothing yet; ``context`` is called only when a provider is asked, because making it loads requests."""
+        """Ask nothing yet; ``context`` is called only when a provider is asked, because making it loads requests.
+
+        ``run`` names the run of pip that asks, or returns None where someone else does. pip asks again when its last
+        answer was refused, but not only then.
+        """
         self._indexes = indexes
         self.cache = cache
         self._provider_for = provider_for
         self._context = context
         self._now = now
+        self._run = run
 
     def credential(
         self, service: str, operation: Operation | None = None, *, refused: Secret | None = None
@@ -54,13 +63,20 @@ class Resolver:
         """Return the credential for a URL or a bare host, or None if it belongs to no configured index.
 
         Without ``operation``, the URL decides (see :func:`indexpass._match.match`). ``refused`` is a secret that the
-        server has just refused. Raises IndexpassError if the URL is ours but no credential can be had.
+        server has just refused. What a run of pip is given for the second time is in doubt: if the index itself
+        refuses it, it is replaced. Raises IndexpassError if the URL is ours but no credential can be had.
         """
         found = match(service, self._indexes())
         if found is None:
             return None
         index, implied = found
-        return self.credential_for(index, operation or implied, refused=refused)
+        operation = operation or implied
+        credential = self.credential_for(index, operation, refused=refused)
+        run = self._run() if operation == "read" else None
+        if run and self.cache.is_given_again(run, credential, self._now()) and self._must_renew(index, credential):
+            credential = self.credential_for(index, operation, refused=credential.secret)
+            self.cache.is_given_again(run, credential, self._now())  # this one may come into doubt as well
+        return credential
 
     def credential_for(self, index: Index, operation: Operation, *, refused: Secret | None = None) -> Credential:
         """Return a credential for one operation on one index. Raises IndexpassError."""
@@ -101,6 +117,26 @@ class Resolver:
             )
         return None
 
+    def _must_renew(self, index: Index, credential: Credential) -> bool:
+        """Ask the index itself whether it refuses the credential; what cannot be found out is no refusal.
+
+        Raises the refusal if a new credential would be refused as well.
+        """
+        from indexpass._diagnose import NOT_RENEWABLE, explain  # noqa: PLC0415  # most runs are never in doubt
+
+        try:
+            answer = self._context().http.try_credential(str(index.url), credential)
+        except BrokerError as error:
+            _log.debug("%s does not say whether it refuses: %s", index.url, error.code)
+            return False
+        if answer.status != _UNAUTHORIZED:
+            return False
+        now = self._now()
+        refusal = explain(index, credential, status=answer.status, headers=answer.headers, now=now)
+        if refusal and (refusal.code in NOT_RENEWABLE or now - credential.issued_at < REFUSED_SECONDS):
+            raise refusal
+        return True
+
     def _is_fresh(self, held: Credential) -> bool:
         # The fraction of the second of its issue is as good as a random number, and all processes agree on it.
         return held.age(self._now(), jitter=held.issued_at % 1.0) == "fresh"
@@ -136,6 +172,7 @@ def default_resolver(environ: Mapping[str, str] | None = None) -> Resolver:
         provider_for=_provider_for,
         context=lambda: default_context(environ),
         now=time.time,
+        run=_pip_run,
     )
 
 
@@ -144,12 +181,12 @@ def default_context(environ: Mapping[str, str] | None = None) -> Context:
     from indexpass._http import HttpClient  # noqa: PLC0415  # loaded only when something must be fetched
     from indexpass._model import Context  # noqa: PLC0415
     from indexpass._registry import identify  # noqa: PLC0415
-    from indexpass._sessions import FileSessions  # noqa: PLC0415
+    from indexpass._sessions import open_sessions  # noqa: PLC0415
 
     environ = os.environ if environ is None else environ
     return Context(
         http=HttpClient(),
-        sessions=FileSessions(locate(environ).sessions),
+        sessions=open_sessions(locate(environ).sessions, environ),
         identify=lambda audience: identify(audience, environ),
         now=time.time,
     )
@@ -168,3 +205,9 @@ def _provider_for(index: Index) -> Provider:
     from indexpass._registry import provider_for  # noqa: PLC0415  # a cached answer needs no provider
 
     return provider_for(index)
+
+
+def _pip_run() -> str | None:
+    from indexpass._pip_run import find_run  # noqa: PLC0415  # strangers' look-ups end before it
+
+    return find_run(sys.modules, sys.argv)

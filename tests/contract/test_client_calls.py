@@ -49,6 +49,7 @@ url = "https://shared.example/two/simple/"
 broker = "{BROKER}"
 """
 READ = ["__token__", "the-read-secret"]
+PIP = ["--mode=creds", "--output=json", "get"]
 UPLOAD = ["__token__", "the-upload-secret"]
 ASK = """
 import json, sys
@@ -184,3 +185,29 @@ def test_a_command_that_we_cannot_answer_puts_the_reason_on_stderr_only(home: Pa
 @pytest.mark.parametrize("name", ["acme", "team-one", "pypi", "127.0.0.1", "http://127.0.0.1:9911/simple/"])
 def test_a_repository_name_that_a_project_chose_is_never_answered(home: Path, name: str) -> None:
     assert call(home, "get_password", f"poetry-repository-{name}", "__token__") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "runs"),
+    [
+        pytest.param([*PIP, URL], 1, id="pip"),
+        pytest.param([*PIP, URL, "__token__"], 1, id="pip-with-a-user-name"),
+        pytest.param([*PIP, UPLOAD_URL], 0, id="pip-never-uploads"),
+        pytest.param([*PIP, "https://public.example/simple/"], 0, id="pip-somebody-else-s-url"),
+        pytest.param(["get", URL, "__token__"], 0, id="uv-with-a-user-name"),
+        pytest.param(["get", URL, "--mode", "creds"], 0, id="uv-without-a-user-name"),
+        pytest.param(["--mode=creds", "get", URL, ""], 0, id="pdm"),
+        pytest.param(["--mode=password", "get", URL, "__token__"], 0, id="pdm-password"),
+    ],
+)
+def test_only_a_run_of_pip_that_asks_to_read_is_remembered(home: Path, arguments: list[str], runs: int) -> None:
+    answers = {command(home, *arguments).stdout for _ in range(2)}
+    assert (len(answers), len(list((home / "credentials").glob("*.run")))) == (1, runs)
+
+
+@pytest.mark.parametrize(("module", "runs"), [("pip._internal.network.auth", 1), ("twine.auth", 0), ("poetry", 0)])
+def test_by_import_only_pip_is_remembered(home: Path, module: str, runs: int) -> None:
+    asking = f"import sys; sys.modules[{module!r}] = sys\nfor _ in range(2):\n    import keyring\n"
+    child = python(home, "-c", f"{asking}    print(keyring.get_credential({URL!r}, None).password)")
+    assert child.stdout == f"{READ[1]}\n" * 2  # no index answers, and who does not answer has refused nothing
+    assert len(list((home / "credentials").glob("*.run"))) == runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import threading
 from types import MappingProxyType
@@ -10,23 +11,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from indexpass._cache import Cache
-from indexpass._model import Credential, Index
+from indexpass._cache import DOUBT_SECONDS, MAX_GIVEN, RUN_SECONDS, Cache
+from indexpass._model import Credential, Index, Operation
 from indexpass._secret import Secret
 from indexpass._url import IndexUrl
-from indexpass.errors import BrokerRefused, BrokerUnreachable
+from indexpass.errors import BrokerRefused, BrokerUnreachable, IndexpassError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = 1_700_000_000.25
+BROKER = "https://tokens.acme.example"
 ACME = Index(
     "acme",
     IndexUrl.parse("https://packages.acme.example/simple/"),
-    options=MappingProxyType({"broker": "https://tokens.acme.example"}),
+    options=MappingProxyType({"broker": BROKER}),
 )
 CREDENTIAL = Credential("__token__", Secret("s3cret"), NOW, NOW + 3600)
 DOWN = BrokerUnreachable("the broker is down", hint="wait a little")
+REFUSED = BrokerRefused("no", reason="access_denied")
+OTHER = ACME._replace(url=IndexUrl.parse("https://packages.acme.example/other/"))
 
 
 @pytest.fixture
@@ -82,6 +86,8 @@ def test_whole_seconds_are_held(cache: Cache) -> None:
 def test_the_files_are_private(cache: Cache, folder: Path) -> None:
     cache.store(ACME, "read", CREDENTIAL)
     cache.remember_failure(ACME, "upload", DOWN, NOW + 30)
+    cache.remember_failure(ACME, "upload", REFUSED, NOW + 30)
+    cache.is_given_again("a run", CREDENTIAL, NOW)
     with cache.lock(ACME, "read"):
         modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert modes == {0o600}
@@ -211,13 +217,56 @@ def test_a_failure_far_in_the_future_is_a_clock_that_was_set_back_and_is_ignored
     assert cache.failure(ACME, "read", NOW - 86_400) is None
 
 
-def test_failures_are_kept_apart_by_operation(cache: Cache) -> None:
-    cache.remember_failure(ACME, "read", DOWN, NOW + 30)
-    assert cache.failure(ACME, "upload", NOW) is None
+@pytest.mark.parametrize(
+    ("index", "operation"),
+    [pytest.param(ACME, "upload", id="operation"), pytest.param(OTHER, "read", id="index")],
+)
+def test_a_refusal_is_of_one_operation_on_one_index(cache: Cache, index: Index, operation: Operation) -> None:
+    cache.remember_failure(ACME, "read", REFUSED, NOW + 30)
+    assert cache.failure(ACME, "read", NOW) is not None
+    assert cache.failure(index, operation, NOW) is None
 
 
-def test_a_credential_ends_the_failure_before_it(cache: Cache) -> None:
+@pytest.mark.parametrize(
+    ("index", "operation"),
+    [
+        pytest.param(ACME, "read", id="the-same"),
+        pytest.param(ACME, "upload", id="operation"),
+        pytest.param(OTHER, "read", id="index"),
+        pytest.param(OTHER._replace(options=MappingProxyType({"broker": f"{BROKER}/team"})), "read", id="path"),
+    ],
+)
+def test_a_broker_that_cannot_be_reached_is_remembered_for_all_that_it_issues(
+    cache: Cache, folder: Path, index: Index, operation: Operation
+) -> None:
     cache.remember_failure(ACME, "read", DOWN, NOW + 30)
+    failure = Cache(folder).failure(index, operation, NOW)
+    assert failure is not None
+    assert (failure.message, failure.hint, failure.code) == (DOWN.message, DOWN.hint, DOWN.code)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"broker": "https://tokens.acme.example:444"}, id="port"),
+        pytest.param({"broker": "https://tokens.other.example"}, id="host"),
+        pytest.param({}, id="none"),
+    ],
+)
+def test_another_broker_may_be_reachable(cache: Cache, options: dict[str, str]) -> None:
+    cache.remember_failure(ACME, "read", DOWN, NOW + 30)
+    assert cache.failure(OTHER._replace(options=MappingProxyType(options)), "read", NOW) is None
+
+
+def test_what_cannot_be_reached_without_a_broker_is_remembered_for_its_index(cache: Cache) -> None:
+    alone = ACME._replace(options=MappingProxyType({}))
+    cache.remember_failure(alone, "read", DOWN, NOW + 30)
+    assert cache.failure(alone, "read", NOW) is not None
+
+
+@pytest.mark.parametrize("failure", [DOWN, REFUSED], ids=["unreachable", "refused"])
+def test_a_credential_ends_the_failure_before_it(cache: Cache, failure: IndexpassError) -> None:
+    cache.remember_failure(ACME, "read", failure, NOW + 30)
     cache.store(ACME, "read", CREDENTIAL)
     assert cache.failure(ACME, "read", NOW) is None
 
@@ -327,3 +376,75 @@ def test_a_credential_file_holds_nothing_but_what_is_needed(cache: Cache, folder
         "issued_at": NOW,
         "expires_at": NOW + 3600,
     }
+
+
+def given(cache: Cache, number: int, *, now: float = NOW, run: str = "4711-12345") -> bool:
+    return cache.is_given_again(run, CREDENTIAL._replace(secret=Secret(f"s3cret-{number}")), now)
+
+
+def test_a_credential_that_a_run_is_given_twice_is_noticed(cache: Cache) -> None:
+    assert [given(cache, 1), given(cache, 1)] == [False, True]
+
+
+def test_what_a_run_was_given_is_known_to_every_process(cache: Cache, folder: Path) -> None:
+    given(cache, 1)
+    assert given(Cache(folder), 1)
+
+
+def test_another_run_is_given_the_credential_for_the_first_time(cache: Cache) -> None:
+    given(cache, 1)
+    assert not given(cache, 1, run="4711-67890")
+
+
+def test_another_credential_is_given_for_the_first_time(cache: Cache) -> None:
+    given(cache, 1)
+    assert not given(cache, 2)
+
+
+def test_a_credential_comes_into_doubt_once_in_30_seconds(cache: Cache) -> None:
+    given(cache, 1)
+    times = [NOW, NOW + 1, NOW + DOUBT_SECONDS - 1, NOW + DOUBT_SECONDS, NOW + DOUBT_SECONDS + 1]
+    assert [given(cache, 1, now=now) for now in times] == [True, False, False, True, False]
+
+
+def test_a_clock_that_is_set_back_does_not_still_a_doubt(cache: Cache) -> None:
+    given(cache, 1)
+    given(cache, 1)
+    assert given(cache, 1, now=NOW - 86_400)
+
+
+def test_a_run_does_not_fill_the_disk(cache: Cache, folder: Path) -> None:
+    for number in range(MAX_GIVEN + 1):
+        given(cache, number)
+    assert len(json.loads(only_file(folder, "run").read_bytes())["given"]) == MAX_GIVEN
+    assert [given(cache, 0), given(cache, MAX_GIVEN)] == [False, True]
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(-10, 2), (-RUN_SECONDS - 10, 1), (2 * RUN_SECONDS, 1)])
+def test_a_new_run_clears_away_what_runs_of_another_day_left(
+    cache: Cache, folder: Path, seconds: float, left: int
+) -> None:
+    given(cache, 1, run="before")
+    os.utime(only_file(folder, "run"), (NOW + seconds, NOW + seconds))
+    given(cache, 1, run="after")
+    assert len(list(folder.glob("*.run"))) == left
+
+
+def test_the_file_of_a_run_holds_no_secret_and_names_nothing(cache: Cache, folder: Path) -> None:
+    given(cache, 1)
+    given(cache, 1)
+    path = only_file(folder, "run")
+    assert "s3cret" not in path.read_text()
+    assert json.loads(path.read_bytes()).keys() == {"version", "given"}
+    assert "4711" not in path.name
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"version": 1, "given": []}', b'{"version": 1, "given": {"x": "y"}}'])
+def test_a_damaged_file_of_a_run_counts_as_absent(cache: Cache, folder: Path, data: bytes) -> None:
+    given(cache, 1)
+    only_file(folder, "run").write_bytes(data)
+    assert [given(cache, 1), given(cache, 1)] == [False, True]
+
+
+def test_where_nothing_can_be_written_a_process_knows_what_it_was_given(unwritable: Cache) -> None:
+    assert [given(unwritable, 1), given(unwritable, 1)] == [False, True]

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import threading
+from base64 import b64decode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -14,7 +15,7 @@ import pytest
 import trustme
 
 from indexpass._http import MAX_ANSWER_BYTES, HttpClient
-from indexpass._model import Answer
+from indexpass._model import Answer, Credential
 from indexpass._secret import Secret
 from indexpass.errors import BrokerError, BrokerMisbehaved, BrokerUnreachable, UrlError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANARY = "canary-71be"
+CREDENTIAL = Credential("us\u00e9r", Secret(CANARY), 0.0, None)
 BRIEFLY = 0.5  # seconds, for exchanges that would otherwise never end
 
 
@@ -85,6 +87,18 @@ class Handler(BaseHTTPRequestHandler):
             getattr(self, f"misbehave_{self.path[1:].replace('-', '_')}")()
 
     do_POST = do_GET  # noqa: N815  # the name that http.server calls
+
+    def do_HEAD(self) -> None:
+        self.server.headers.append(dict(self.headers))
+        self.server.paths.append(f"HEAD {self.path}")
+        if self.path == "/silent":
+            self.misbehave_silent()
+        elif self.path == "/hang-up":
+            self.misbehave_hang_up()
+        else:
+            self.send_response(302 if self.path == "/redirect" else 401)
+            self.send_header("Location", "/json")
+            self.end_headers()
 
     def misbehave_silent(self) -> None:
         self.server.stopping.wait()
@@ -320,3 +334,31 @@ def test_a_certificate_of_the_company_is_accepted(
 def test_nothing_is_asked_beyond_https_and_loopback(client: HttpClient, url: str) -> None:
     with pytest.raises(UrlError):
         client.get_json(url)
+
+
+@pytest.mark.parametrize(("path", "status"), [("simple/", 401), ("redirect", 302)])
+def test_a_credential_is_tried_with_one_head_that_follows_nothing(
+    server: Server, client: HttpClient, path: str, status: int
+) -> None:
+    answer = client.try_credential(f"{server.url}/{path}", CREDENTIAL)
+    assert (answer.status, answer.body, server.paths) == (status, None, [f"HEAD /{path}"])
+
+
+def test_the_headers_of_an_answer_to_a_tried_credential_are_kept_by_names_in_lower_case(
+    server: Server, client: HttpClient
+) -> None:
+    assert client.try_credential(f"{server.url}/simple/", CREDENTIAL).headers["location"] == "/json"
+
+
+def test_a_credential_is_tried_as_basic_in_utf_8(server: Server, client: HttpClient) -> None:
+    client.try_credential(f"{server.url}/simple/", CREDENTIAL)
+    sent = server.headers[0]["Authorization"].removeprefix("Basic ")
+    assert b64decode(sent).decode() == f"us\u00e9r:{CANARY}"
+
+
+@pytest.mark.timeout(9)
+@pytest.mark.parametrize(("path", "message"), [("silent", "did not answer in time"), ("hang-up", "cannot be reached")])
+def test_an_index_that_does_not_answer_is_given_up_on(server: Server, path: str, message: str) -> None:
+    with pytest.raises(BrokerUnreachable, match=message) as caught:
+        HttpClient(total_seconds=BRIEFLY).try_credential(f"{server.url}/{path}", CREDENTIAL)
+    assert CANARY not in repr(caught.value)

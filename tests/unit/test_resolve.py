@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import indexpass
+from indexpass import _challenge
 from indexpass._cache import Cache
+from indexpass._diagnose import NOT_RENEWABLE
 from indexpass._model import Answer, Context, Credential, Index, Operation
 from indexpass._resolve import FAILURE_SECONDS, MAX_FAILURE_SECONDS, SIGN_IN_SECONDS, Resolver
 from indexpass._secret import Secret
@@ -55,8 +57,9 @@ class Clock:
 class FakeProvider:
     """Counts what it issues, or raises what it is told to."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, context: Context) -> None:
         self.clock = clock
+        self.context = context
         self.life: float | None = HOUR
         self.failure: Exception | None = None
         self.asked: list[Operation] = []
@@ -65,7 +68,7 @@ class FakeProvider:
         self.may_answer.set()
 
     def issue(self, index: Index, operation: Operation, context: Context) -> Credential:
-        assert context is CONTEXT
+        assert context is self.context
         assert index.provider
         self.asked.append(operation)
         number = len(self.asked)
@@ -88,6 +91,28 @@ class NoHttp:
     def post_form(self, url: str, form: Mapping[str, str | Secret]) -> Answer:
         raise AssertionError(url, sorted(form))
 
+    def try_credential(self, url: str, credential: Credential) -> Answer:
+        raise AssertionError(url, credential)
+
+
+class IndexHttp(NoHttp):
+    """The flow asks nobody but the index whether it refuses a credential: one that is named here, or none."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.challenge = "Basic"
+        self.refuses: set[str] = set()
+        self.failure: Exception | None = None
+        self.asked: list[tuple[str, str]] = []
+
+    def try_credential(self, url: str, credential: Credential) -> Answer:
+        secret = credential.secret.reveal()
+        self.asked.append((url, secret))
+        if self.failure:
+            raise self.failure
+        status = 401 if secret in self.refuses else self.status
+        return Answer(status, None, headers={"www-authenticate": self.challenge})
+
 
 class NoSessions:
     def __getattr__(self, name: str) -> object:
@@ -103,7 +128,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = Clock()
-        self.provider = FakeProvider(self.clock)
+        self.http = IndexHttp()
+        self.context = CONTEXT._replace(http=self.http)
+        self.provider = FakeProvider(self.clock, self.context)
+        self.run: str | None = None
         self.indexes: tuple[Index, ...] = (ACME,)
         self.contexts = 0
         self.resolver = self.process()
@@ -115,11 +143,12 @@ class World:
             provider_for=lambda _: self.provider,
             context=self._context,
             now=self.clock,
+            run=lambda: self.run,
         )
 
     def _context(self) -> Context:
         self.contexts += 1
-        return CONTEXT
+        return self.context
 
     def ask(self, service: str = URL, *, refused: Secret | None = None) -> str:
         """Return the secret that a client would send."""
@@ -458,3 +487,142 @@ def test_get_credential_raises_what_is_wrong(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("INDEXPASS_HOME", str(tmp_path))
     with pytest.raises(ConfigError):
         indexpass.get_credential("https://public.example/simple/")
+
+
+@pytest.fixture
+def run(world: World) -> World:
+    """Return the world in which pip runs: what it asks twice comes into doubt."""
+    world.run = "4711-12345"
+    return world
+
+
+def test_what_a_run_asks_again_and_the_index_takes_is_handed_out_again(run: World) -> None:
+    assert [run.ask() for _ in range(10)] == ["read-1"] * 10
+    assert run.http.asked == [(URL, "read-1")]
+
+
+def test_what_a_run_asks_again_and_the_index_refuses_is_replaced(run: World) -> None:
+    run.ask()
+    run.clock.time += 60
+    run.http.refuses = {"read-1"}
+    assert [run.ask(), run.process().credential(URL)] == [
+        "read-2",
+        Credential("__token__", Secret("read-2"), START + 60, START + 60 + HOUR),
+    ]
+
+
+def test_every_process_of_a_run_knows_what_the_run_was_given(run: World) -> None:
+    run.ask()
+    run.clock.time += 60
+    run.http.refuses = {"read-1"}
+    run.resolver = run.process()
+    assert run.ask() == "read-2"
+
+
+def test_another_url_of_the_index_is_the_same_question(run: World) -> None:
+    run.ask()
+    run.clock.time += 60
+    run.http.refuses = {"read-1"}
+    assert run.ask("packages.acme.example") == "read-2"
+    assert run.http.asked == [(URL, "read-1")]
+
+
+def test_what_another_run_was_given_is_not_in_doubt(run: World) -> None:
+    run.ask()
+    run.run = "4711-67890"
+    assert run.ask() == "read-1"
+    assert run.http.asked == []
+
+
+def test_who_is_not_a_run_of_pip_may_ask_as_often_as_it_likes(run: World) -> None:
+    run.run = None
+    assert [run.ask() for _ in range(10)] == ["read-1"] * 10
+    assert run.http.asked == []
+
+
+def test_an_upload_is_never_in_doubt(run: World) -> None:
+    assert [run.ask(UPLOAD_URL), run.ask(UPLOAD_URL)] == ["upload-1"] * 2
+    assert run.http.asked == []
+
+
+def test_two_indexes_on_one_host_that_are_asked_in_turn_cost_one_credential_each(run: World) -> None:
+    other = ACME._replace(name="other", url=IndexUrl.parse("https://packages.acme.example/other/simple/"))
+    run.indexes = (ACME, other)
+    answers = [run.ask(url) for _ in range(20) for url in (URL, str(other.url))]
+    assert (set(answers), len(run.provider.asked), len(run.http.asked)) == ({"read-1", "read-2"}, 2, 2)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 403, 404, 405, 500])
+def test_only_a_401_is_a_refusal(run: World, status: int) -> None:
+    run.ask()
+    run.clock.time += 60
+    run.http.status = status
+    assert run.ask() == "read-1"
+
+
+@pytest.mark.parametrize("failure", [DOWN, BrokerMisbehaved("not even HTTP")], ids=["unreachable", "misbehaved"])
+def test_an_index_that_cannot_be_asked_has_refused_nothing(run: World, failure: IndexpassError) -> None:
+    run.ask()
+    run.http.failure = failure
+    assert run.ask() == "read-1"
+
+
+def test_an_index_is_asked_once_in_30_seconds(run: World) -> None:
+    for _ in range(91):
+        run.ask()
+        run.clock.time += 1
+    assert len(run.http.asked) == 3
+
+
+def test_an_index_that_refuses_what_was_issued_just_now_is_named_and_costs_no_mint(run: World) -> None:
+    run.ask()
+    run.http.refuses = {"read-1"}
+    error = run.fail()
+    assert (error.code, len(run.provider.asked)) == ("index-refused", 1)
+    assert str(ACME.url) in error.message
+
+
+@pytest.mark.parametrize("sentence", [_challenge.TOKEN_ELSEWHERE, _challenge.URL_UNGUARDED])
+def test_what_a_new_credential_would_not_mend_is_named_and_costs_no_mint(run: World, sentence: str) -> None:
+    run.ask()
+    run.clock.time += 60
+    run.http.refuses = {"read-1"}
+    run.http.challenge = f'Basic, Bearer error="invalid_token", error_description="{sentence}"'
+    error = run.fail()
+    assert (error.code in NOT_RENEWABLE, len(run.provider.asked)) == (True, 1)
+
+
+def test_an_index_that_refuses_even_the_new_one_is_named_and_costs_one_mint(run: World) -> None:
+    run.ask()
+    run.clock.time += 60
+    run.http.refuses = {"read-1", "read-2"}
+    assert run.ask() == "read-2"
+    assert run.fail().code == "index-refused"
+    assert len(run.provider.asked) == 2
+
+
+def test_a_refused_credential_is_not_handed_out_although_there_is_no_other(run: World) -> None:
+    run.ask()
+    run.clock.time += 60
+    run.http.refuses = {"read-1"}
+    run.provider.failure = SessionError("your session has ended", hint="indexpass login acme")
+    assert [run.fail().hint, run.fail().hint] == ["indexpass login acme"] * 2
+
+
+def test_a_broker_that_cannot_be_reached_is_asked_once_for_all_of_its_indexes(world: World) -> None:
+    other = Index("other", IndexUrl.parse("https://packages.other.example/simple/"), options=ACME.options)
+    world.indexes = (ACME, other)
+    world.provider.failure = DOWN
+    for url in (URL, str(other.url), UPLOAD_URL):
+        world.resolver = world.process()
+        assert world.fail(url).code == DOWN.code
+    assert world.provider.asked == ["read"]
+
+
+def test_a_broker_that_refuses_one_index_is_asked_for_the_next(world: World) -> None:
+    other = ACME._replace(name="other", url=IndexUrl.parse("https://packages.other.example/simple/"))
+    world.indexes = (ACME, other)
+    world.provider.failure = BrokerRefused("no", reason="access_denied")
+    world.fail(URL)
+    world.fail(str(other.url))
+    assert world.provider.asked == ["read"] * 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from indexpass import _config, _wire
+from indexpass._cache import Cache
 from indexpass._files import write_whole
 from indexpass._http import HttpClient
 from indexpass._locations import locate
@@ -71,6 +72,7 @@ def add(  # noqa: PLR0913  # one parameter an option
     if not yes:
         click.confirm(f"Write this to {path}?", abort=True, err=True)
     _write(entry, path)
+    Cache(locate(os.environ).credentials).forget_failures()  # a broker may be reachable again, or be another one now
     click.echo(f"Added {entry.name}. Next: indexpass login {entry.name}", err=True)
 
 
