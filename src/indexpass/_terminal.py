@@ -1,24 +1,32 @@
 """One line to the person at the terminal, also where the client has captured our stderr. Never on stdout.
 
 pip 26.2 and later, uv and pdm run ``keyring`` with stderr captured, so a message that matters goes to the terminal
-itself. Where there is none (CI), it goes to stderr. This module never asks a question and never waits.
+itself. Where there is none (CI), it goes to stderr. They run it once a question, so what was told is marked for the
+other processes of the same run, by the name of an empty file. This module never asks a question and never waits.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 
+from indexpass._files import ensure_private_folder
+from indexpass._locations import locate
+from indexpass.errors import IndexpassError
+
+MARK_SECONDS = 600.0  # a run that goes on for longer may be reminded
 _DEVICE = "CONOUT$" if sys.platform == "win32" else "/dev/tty"
-_told: set[str] = set()
+_told: dict[str, object] = {}
 
 
 def tell(message: str, hint: str) -> None:
-    """Show one line, at most once in this process; a terminal that does not take it is ignored."""
+    """Show one line, at most once in this run; a terminal that does not take it is ignored."""
     line = f"indexpass: {message}" + (f" → {hint}" if hint else "")
-    if line in _told:
+    mine = object()
+    # One step, because Poetry asks from several threads.
+    if _told.setdefault(line, mine) is not mine or _was_told_by_another(line):
         return
-    _told.add(line)
     data = f"{line}\n".encode(errors="replace")
     try:
         # O_NONBLOCK: a stopped terminal must not hold up an install.
@@ -34,3 +42,29 @@ def tell(message: str, hint: str) -> None:
                 terminal.write(data)
     except (OSError, AttributeError, ValueError):
         return
+
+
+def _was_told_by_another(line: str) -> bool:
+    """Has another ``keyring`` process of the same parent told this? If not, mark that this one does.
+
+    A person who runs ``keyring`` at a terminal is told each time. Where no mark can be kept, the line is told again.
+    """
+    if "keyring.cli" not in sys.modules or os.name != "posix" or (sys.stderr is not None and sys.stderr.isatty()):
+        return False  # the run is this process; and on Windows each keyring has a launcher of its own as its parent
+    from hashlib import sha256  # noqa: PLC0415  # a process that is the whole run needs none of it
+
+    from indexpass._pip_run import name_run  # noqa: PLC0415
+
+    try:
+        folder = locate(os.environ).credentials
+        ensure_private_folder(folder)
+        for mark in folder.glob("*.told"):
+            if not 0 <= time.time() - mark.stat().st_mtime < MARK_SECONDS:
+                mark.unlink(missing_ok=True)
+        digest = sha256(f"{name_run(os.getppid())} {line}".encode(errors="replace")).hexdigest()
+        (folder / f"{digest[:40]}.told").touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        return True
+    except (OSError, ValueError, IndexpassError):
+        return False
+    return False

@@ -12,6 +12,7 @@ cannot send from the start.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from requests import PreparedRequest, Session
@@ -38,7 +39,19 @@ class Answer(Protocol):
         ...
 
 
-def sign_session(session: object, *, answer: Answer | None = None) -> None:
+class Explain(Protocol):
+    """:class:`indexpass.poetry_plugin.refusals.Refusals`, as far as it is used here. It never raises."""
+
+    def is_final(self, response: Response, credential: Credential) -> bool:
+        """Would another credential be refused for the same reason?"""
+        ...
+
+    def tell(self, response: Response, credential: Credential, *, has_another: bool = False) -> None:
+        """Say why the request was refused, if it was."""
+        ...
+
+
+def sign_session(session: object, *, answer: Answer | None = None, refusals: Explain | None = None) -> None:
     """Have every request of the session signed that goes to a private index and is not signed yet.
 
     Anything but a requests session is left as it is.
@@ -49,37 +62,48 @@ def sign_session(session: object, *, answer: Answer | None = None) -> None:
     for prefix, adapter in list(session.adapters.items()):
         if isinstance(adapter, HTTPAdapter):
             if adapter not in signing:
-                signing[adapter] = SigningAdapter(adapter, answer=answer or _answer)
+                signing[adapter] = SigningAdapter(
+                    adapter, answer=answer or _answer, refusals=refusals or _default_refusals()
+                )
             session.mount(prefix, signing[adapter])
 
 
 class SigningAdapter(BaseAdapter):
     """Signs what passes through it to another adapter, and tries once more where the server refuses."""
 
-    def __init__(self, inner: HTTPAdapter, *, answer: Answer) -> None:
+    def __init__(self, inner: HTTPAdapter, *, answer: Answer, refusals: Explain) -> None:
         """Sit in front of ``inner``."""
         super().__init__()
         self._inner = inner
         self._answer = answer
+        self._refusals = refusals
         self._build_response = inner.build_response
         # Poetry's HTTP cache writes the request headers that the server names in "Vary" to disk, and it does so while
         # it builds the response. By then our header has been sent and can go.
         inner.build_response = self._build_unsigned  # type: ignore[method-assign]
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401  # passed on
-        """Send the request, signed if its URL belongs to a private index; on 401 try one other credential."""
+        """Send the request, signed if its URL belongs to a private index; on 401 try one other credential.
+
+        A refusal that is final is told.
+        """
         credential = self._find_credential(request)
         if credential is None:
             return self._inner.send(request, *args, **kwargs)
         response = self._inner.send(_sign(request, credential), *args, **kwargs)
-        if response.status_code != _UNAUTHORIZED:
-            return response
-        # Asked also where this body cannot be sent again: the next request must not carry the refused secret.
-        renewed = self._answer(str(request.url), refused=credential.secret)
-        if renewed is None or renewed.secret == credential.secret or not _may_send_again(request):
-            return response
-        response.close()  # unread: the body of a refusal may be of any size
-        return self._inner.send(_sign(request, renewed), *args, **kwargs)
+        has_another = False
+        if response.status_code == _UNAUTHORIZED and not self._refusals.is_final(response, credential):
+            # Asked also where this body cannot be sent again: the next request must not carry the refused secret.
+            renewed = self._answer(str(request.url), refused=credential.secret)
+            if renewed is None:
+                return response  # and why there is none has been told
+            has_another = renewed.secret != credential.secret
+            if has_another and _may_send_again(request):
+                response.close()  # unread: the body of a refusal may be of any size
+                credential, has_another = renewed, False
+                response = self._inner.send(_sign(request, credential), *args, **kwargs)
+        self._refusals.tell(response, credential, has_another=has_another)
+        return response
 
     def close(self) -> None:
         """Close the adapter behind."""
@@ -116,3 +140,10 @@ def _answer(url: str, *, refused: Secret | None = None) -> Credential | None:
     from indexpass._embedded import answer
 
     return answer(url, refused=refused)
+
+
+@cache
+def _default_refusals() -> Explain:
+    from indexpass.poetry_plugin.refusals import default_refusals
+
+    return default_refusals()
