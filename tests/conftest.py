@@ -8,4 +8,4 @@ from pathlib import Path
 # Under --import-mode=importlib nothing else makes the servers importable, for pytest and for the tests' annotations.
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["servers.brokers", "servers.issuers"]
+pytest_plugins = ["servers.brokers", "servers.issuers", "servers.programs", "servers.raw"]

@@ -41,6 +41,20 @@ name = "brief"
 url = "{issuer}/brief/simple/"
 read-lifetime = "{seconds}s"
 
+[[index]]
+name = "sealed" # nobody may
+url = "{issuer}/sealed/simple/"
+
+[[index]]
+name = "alias" # the index acme, by another name of this machine that no proxy guards
+url = "{alias}/simple/"
+
+[[policy]]
+name = "alias-for-everybody"
+index = "alias"
+operations = ["read"]
+users = ["*"]
+
 [[policy]]
 name = "brief-for-everybody"
 index = "brief"
@@ -133,6 +147,14 @@ class World:
         return f"{self.issuer}/brief/simple/"
 
     @property
+    def sealed_index(self) -> str:
+        return f"{self.issuer}/sealed/simple/"
+
+    @property
+    def alias_index(self) -> str:
+        return f"{_alias(self.issuer)}/simple/"
+
+    @property
     def upload_url(self) -> str:
         return f"{self.issuer}/legacy/"
 
@@ -152,9 +174,11 @@ class World:
     def sign_in(self) -> None:
         for name, url in (("acme", self.index), ("brief", self.brief_index)):
             self.indexpass("add", url, "--name", name, "--yes")
-        line = self.stage.start([self.ours / "indexpass", "login", "acme"], until="Open http", environ=self.environ())
+        login = [self.ours / "indexpass", "login", "--device", "acme"]
+        line = self.stage.start(login, until="Open http", environ=self.environ())
         approve(line.split()[1], user=USER, password=self.password, authorities=self.authorities)
         self.stage.wait()
+        self.watch.look_at_files()
         # What follows begins cold, as on the next morning.
         for path in (self.stage.home / "indexpass" / "credentials").glob("*.credential"):
             path.unlink()
@@ -196,7 +220,7 @@ def world(tmp_path: Path, environments: Environments, built: Path, issuer: Issue
     for file in built.glob("acme*"):
         (shelf / file.name).write_bytes(file.read_bytes())
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
+    certificate = authority.issue_cert("127.0.0.1", "localhost")
     authorities = stage.folder / "authorities.pem"
     # The test's authority, and the usual ones beside it: some clients also install from the public index.
     usual = ssl.get_default_verify_paths().cafile or certifi.where()
@@ -212,7 +236,7 @@ def world(tmp_path: Path, environments: Environments, built: Path, issuer: Issue
     try:
         world.indexpass("broker", "init", broker, "--issuer", home, "--index-name", "acme")
         with (broker / "broker.toml").open("a") as settings:
-            settings.write(SETTINGS.format(issuer=home, ci=issuer.url, seconds=BRIEF_SECONDS))
+            settings.write(SETTINGS.format(issuer=home, alias=_alias(home), ci=issuer.url, seconds=BRIEF_SECONDS))
         stage.run(
             [ours / "indexpass", "broker", "user", "add", USER, broker, "--password-stdin"],
             typed=f"{password.reveal()}\n",
@@ -223,3 +247,7 @@ def world(tmp_path: Path, environments: Environments, built: Path, issuer: Issue
     finally:
         watch.stop()
         stage.close()
+
+
+def _alias(issuer: str) -> str:
+    return issuer.replace("127.0.0.1", "localhost")
