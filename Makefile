@@ -1,4 +1,4 @@
-# make demo | test | check | bench: each sets up what it needs in .venv first.
+# make demo | test | matrix | check | bench: each sets up what it needs in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,6 +26,10 @@ demo: $(READY) ## Run the whole product once on this machine: broker, index, pip
 .PHONY: test
 test: $(READY) ## Run the whole test suite
 	$(BIN)/python -m pytest -n auto
+
+.PHONY: matrix
+matrix: $(READY) ## Run the tests on every Python of this machine, with the newest and the oldest keyring
+	$(BIN)/nox
 
 .PHONY: check
 check: $(READY) ## Check style, types and layers

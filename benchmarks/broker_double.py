@@ -18,18 +18,19 @@ from indexpass._wire import METADATA_PATH, Metadata, TokenAnswer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MINT_SECONDS = 0.3  # a slow broker: whoever does not wait for the first mint has time to ask for a second
+SLOW_SECONDS = 0.3  # whoever does not wait for the first mint has time to ask such a broker for a second
 TOKEN_SECONDS = 3600  # fresh until long after the run
 
 
 class BrokerDouble(ThreadingHTTPServer):
-    """Listens on a free port of 127.0.0.1; ``mints`` is the number of tokens granted so far."""
+    """Listens on a free port of 127.0.0.1; each mint takes ``seconds``; ``mints`` have been granted so far."""
 
     daemon_threads = True
     request_queue_size = 128  # every process may knock at once
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._seconds = seconds
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.mints = 0
         self._lock = threading.Lock()
@@ -38,7 +39,7 @@ class BrokerDouble(ThreadingHTTPServer):
         with self._lock:
             self.mints += 1
             number = self.mints
-        time.sleep(MINT_SECONDS)
+        time.sleep(self._seconds)
         token = f"token-{number}-".ljust(900, "x")  # as long as a real one
         return TokenAnswer(Secret(token), expires_in=TOKEN_SECONDS, scope="pypi:read")
 
@@ -78,8 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_double() -> Iterator[BrokerDouble]:
-    with BrokerDouble() as double:
+def running_double(*, seconds: float) -> Iterator[BrokerDouble]:
+    with BrokerDouble(seconds) as double:
         thread = threading.Thread(target=double.serve_forever, name="broker-double", daemon=True)
         thread.start()
         try:

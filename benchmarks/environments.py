@@ -1,4 +1,4 @@
-"""Two fresh environments as a user has them: a built wheel of indexpass, and keyring alone. Nothing is editable.
+"""Fresh environments as a user has them: a built wheel of indexpass, keyring alone, and each peer. Nothing is editable.
 
 Bytecode is compiled on installation, as pip does: a checkout without it would measure Python's compiler.
 """
@@ -15,6 +15,10 @@ ROOT = Path(__file__).parent.parent
 INDEX_URL = "https://packages.acme.example/simple/"
 FOREIGN_URL = "https://index.elsewhere.example/simple/"
 INSTALL_SECONDS = 120
+_CHANGES_THE_OUTCOME = (
+    *("PYTHON", "INDEXPASS_", "XDG_", "DBUS_", "COVERAGE_", "KEYRING_", "HTTP_", "HTTPS_", "ALL_PROXY", "NO_PROXY"),
+    *("ARTIFACTS_", "AWS_", "AZURE_", "CLOUDSDK_", "CLOUDSMITH_", "GCE_", "GOOGLE_", "PACKAGEMANAGER_", "VSS_"),
+)
 _CONFIG = """\
 [[index]]
 name = "acme"
@@ -28,13 +32,29 @@ broker = "{broker}"
 """
 
 
+class CannotInstall(SystemExit):
+    """Ends the run with what uv said, unless somebody can go on without."""
+
+
 class Environments(NamedTuple):
-    """The two environments' folders of programs, the user's home, and the version of keyring in both."""
+    """The two environments' folders of programs, the user's home, our version, and that of keyring in both.
+
+    ``constraints`` is the file of all versions in ours, by which every further environment is installed.
+    """
 
     ours: Path
     plain: Path
     home: Path
+    version: str
     keyring_version: str
+    constraints: Path
+
+
+class Installed(NamedTuple):
+    """A peer's folder of programs, and its version."""
+
+    programs: Path
+    version: str
 
 
 def install(folder: Path) -> Environments:
@@ -51,7 +71,18 @@ def install(folder: Path) -> Environments:
     plain = _environment(folder / "plain", keyring, "--constraints", str(constraints))
     home = folder / "home"
     home.mkdir()
-    return Environments(ours, plain, home, keyring.removeprefix("keyring=="))
+    version = wheel.name.split("-")[1]
+    return Environments(ours, plain, home, version, keyring.removeprefix("keyring=="), constraints)
+
+
+def install_peer(folder: Path, name: str, environments: Environments) -> Installed | None:
+    """Install another backend beside the same keyring. Returns None if that fails: then it cannot be compared."""
+    try:
+        programs = _environment(folder, name, "--constraints", str(environments.constraints))
+        shown = _uv("pip", "show", "--python", str(programs / "python"), name)
+    except CannotInstall:
+        return None
+    return Installed(programs, shown.partition("\nVersion: ")[2].partition("\n")[0])
 
 
 def configure(home: Path, *, broker: str) -> None:
@@ -61,8 +92,7 @@ def configure(home: Path, *, broker: str) -> None:
 
 def environ(home: Path, **more: str) -> dict[str, str]:
     """Return what a client's process sees: this process's variables without those that would change the outcome."""
-    foreign = ("PYTHON", "INDEXPASS_", "XDG_", "DBUS_", "COVERAGE_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(_CHANGES_THE_OUTCOME)}
     return {**kept, "HOME": str(home), "INDEXPASS_HOME": str(home), **more}
 
 
@@ -77,5 +107,5 @@ def _uv(*arguments: str) -> str:
     uv = Path(sys.executable).parent / "uv"
     done = subprocess.run([uv, *arguments], check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS)
     if done.returncode != 0:
-        sys.exit(f"uv {arguments[0]} failed:\n{done.stderr}")
+        raise CannotInstall(f"uv {arguments[0]} failed:\n{done.stderr}")
     return done.stdout

@@ -5,10 +5,11 @@ Nothing here judges: it returns seconds and counts, or ends the run if what was 
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
+import random
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
-from environments import FOREIGN_URL, INDEX_URL, Environments, environ
+from environments import INDEX_URL, Environments, environ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 LATER_ANSWERS = 1000
-ROUNDS_SECONDS = 45.0  # the rounds end then, however slow the machine is
 PROCESS_SECONDS = 60.0
 
 Command = list["str | Path"]
@@ -57,12 +57,24 @@ class Spent(NamedTuple):
     cpu: float
 
 
-class Round(NamedTuple):
-    """Three runs of ``keyring get`` back to back: keyring alone, and with us for a foreign and for a cached URL."""
+class Case(NamedTuple):
+    """One run of ``keyring get``: who answers, what is asked, and how it has to end.
 
-    alone: Spent
-    foreign: Spent
-    cached: Spent
+    ``what`` is ``alone``, ``foreign`` (a URL of no index of theirs), ``first`` or ``later`` (their own index, with
+    nothing kept or with a kept credential). ``forgets`` is the file or folder that is removed before each run. Where a
+    case ``may_fail``, a wrong end is left out of its round; any other's ends the whole run.
+    """
+
+    who: str
+    what: str
+    command: Command
+    seen: Mapping[str, str]
+    status: int
+    forgets: Path | None = None
+    may_fail: bool = False
+
+
+Round = dict[tuple[str, str], Spent]  # who and what of each case, run back to back
 
 
 def ask_fresh(environments: Environments, url: str, *, times: int) -> list[Fresh]:
@@ -96,28 +108,35 @@ def ask_at_once(environments: Environments, double: BrokerDouble, *, processes: 
     return Rush(processes, double.mints, seconds)
 
 
-def run_rounds(environments: Environments, *, rounds: int) -> list[Round]:
-    """Return what each round cost.
+def run_rounds(cases: Sequence[Case], *, rounds: int, seconds: float) -> list[Round]:
+    """Return what each round cost. They end after ``seconds``, however slow the machine is.
 
-    A busy neighbour slows the three runs of a round alike, so that their ratio says more than the medians do. Each
-    order has its turn, because the files that the run before has read are read faster.
+    A busy neighbour slows the runs of a round alike, so that their ratio says more than the medians do. Each round has
+    an order of its own, because the files that the run before has read are read faster.
     """
-    commands: list[Command] = [
-        [environments.plain / "keyring", "get", FOREIGN_URL, "--mode", "creds"],
-        [environments.ours / "keyring", "get", FOREIGN_URL, "--mode", "creds"],
-        [environments.ours / "keyring", "get", INDEX_URL, "--mode", "creds"],
-    ]
-    statuses = (1, 1, 0)  # keyring ends with 1 if there is no credential
-    seen = environ(environments.home)
-    orders = list(itertools.permutations(range(3)))
+    orders = random.Random(0)  # noqa: S311  # the same orders in every run
     measured: list[Round] = []
-    deadline = time.perf_counter() + ROUNDS_SECONDS
-    while len(measured) < rounds + 1 and (time.perf_counter() < deadline or len(measured) < 2):
-        spent = [Spent(0, 0)] * 3
-        for which in orders[len(measured) % len(orders)]:
-            spent[which] = _run(commands[which], seen, status=statuses[which])
-        measured.append(Round(*spent))
+    deadline = time.perf_counter() + seconds
+    while len(measured) < rounds + 1 and (time.perf_counter() < deadline or len(measured) < 4):
+        spent = {}
+        for case in orders.sample(cases, len(cases)):
+            status, cost = _run(case)
+            if status == case.status:
+                spent[case.who, case.what] = cost
+            elif not case.may_fail:
+                sys.exit(f"{case.who}, {case.what}: keyring ended with {status}, not {case.status}")
+        measured.append(spent)
     return measured[1:]  # the first one warms up
+
+
+def ask_keyring(programs: Path, url: str, username: str = "") -> Command:
+    """Return the command by which uv and others ask keyring for user name and secret."""
+    return [programs / "keyring", "get", url, *([username] if username else []), "--mode", "creds"]
+
+
+def ends_as_it_should(case: Case) -> bool:
+    """Run the case once: is there a credential where there should be one, and none where there should be none?"""
+    return _run(case)[0] == case.status
 
 
 def _ask_fresh(environments: Environments, url: str) -> Fresh:
@@ -131,17 +150,26 @@ def _ask_fresh(environments: Environments, url: str) -> Fresh:
     return measured
 
 
-def _run(command: Sequence[str | Path], seen: Mapping[str, str], *, status: int) -> Spent:
+def _run(case: Case) -> tuple[int, Spent]:
+    if case.forgets:
+        _remove(case.forgets)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    with subprocess.Popen(command, env=seen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        case.command, env=case.seen, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         # Popen's own timeout looks only every 50 ms whether the process has ended, which is all that is measured here.
         watchdog = threading.Timer(PROCESS_SECONDS, process.kill)
         watchdog.start()
-        ended = process.wait()
+        status = process.wait()
         wall = time.perf_counter() - began
         watchdog.cancel()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if ended != status:
-        sys.exit(f"keyring {command[1]} {command[2]} ended with {ended}, not {status}")
-    return Spent(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    return status, Spent(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -14,6 +14,14 @@ Verdict = Literal["ok", "OVER", "unclear"]
 _LINE = "{what:<33} {bound:>7} {measured:>8} {spread:>14} {share:>5}  {verdict}"
 
 
+class Spread(NamedTuple):
+    """A median, and between what it lies."""
+
+    low: float
+    median: float
+    high: float
+
+
 class Row(NamedTuple):
     """One bound. ``low`` and ``high`` are the spread; ``is_decisive`` rows fail the whole run.
 
@@ -62,15 +70,20 @@ def time_row(what: str, bound_ms: float, seconds: Sequence[float]) -> Row:
 
 
 def ratio_row(what: str, bound: float, ratios: Sequence[float]) -> Row:
-    """Return the row of a ratio: the median of the rounds, and where it lies with 95 % confidence.
+    """Return the row of a ratio: the median of the rounds, and where it lies with 95 % confidence."""
+    low, median, high = spread_of(ratios)
+    return Row(what, "x", bound, median, low, high, len(ratios), is_decisive=True)
+
+
+def spread_of(ratios: Sequence[float]) -> Spread:
+    """Return the median, and where it lies with 95 % confidence.
 
     The confidence interval is that of the order statistics (binomial, normal approximation), which assumes nothing
     about how noise is distributed.
     """
     ordered = sorted(ratios)
     rank = max(math.floor(len(ordered) / 2 - 0.98 * math.sqrt(len(ordered))), 0)
-    low, high = ordered[rank], ordered[-1 - rank]
-    return Row(what, "x", bound, statistics.median(ordered), low, high, len(ordered), is_decisive=True)
+    return Spread(ordered[rank], statistics.median(ordered), ordered[-1 - rank])
 
 
 def count_row(what: str, bound: int, count: int) -> Row:

@@ -30,6 +30,7 @@ VARIABLES = (
     "INDEXPASS_BROKER",
     "INDEXPASS_IDENTITY_TOKEN",
     "INDEXPASS_IDENTITY_TOKEN_FILE",
+    "INDEXPASS_SESSION_STORE",
 )
 _FROM_ENVIRONMENT = {
     "INDEXPASS_INDEX_URL": "url",
@@ -71,13 +72,9 @@ def read_file(path: Path) -> tuple[Index, ...]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check its owner: ls -l {path}") from error
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path} is larger than 1 MiB", hint="keep only [[index]] tables in it")
-    if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415  # a quarter of the first answer's time; CI and strangers have no file
-    else:
-        import tomli as tomllib  # noqa: PLC0415
     try:
-        document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = _parse(data.decode())
+    except ValueError as error:  # not UTF-8, or not TOML
         raise ConfigError(f"{path} is not valid TOML: {error}", hint=f"correct it in an editor: {path}") from error
     for key in document:
         if key != "index":
@@ -86,6 +83,42 @@ def read_file(path: Path) -> tuple[Index, ...]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"{path}: 'index' is not a list of tables", hint="write [[index]] with two brackets")
     return tuple(_index(table, where=f"{path}, [[index]] {number}") for number, table in enumerate(tables, 1))
+
+
+def _parse(text: str) -> Mapping[str, object]:
+    """Return what TOML says. Raises ValueError if it is not TOML."""
+    plain = _parse_plain(text)
+    if plain is not None:
+        return plain
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415  # a third of what we add to a keyring look-up of any user on the machine
+    else:
+        import tomli as tomllib  # noqa: PLC0415
+    return tomllib.loads(text)
+
+
+def _parse_plain(text: str) -> Mapping[str, object] | None:
+    """Return what a file says that is as plain as ``indexpass add`` writes it; None if only a TOML parser may read it.
+
+    Plain are comments, ``[[index]]``, and ``key = "text"`` without escapes, each on a line of its own. A test holds
+    the answer equal to the parser's.
+    """
+    tables: list[dict[str, str]] = []
+    for padded in text.replace("\r\n", "\n").split("\n"):
+        line = padded.strip(" \t")
+        if not line.isprintable():
+            return None
+        if line == "[[index]]":
+            tables.append({})
+        elif line and not line.startswith("#"):
+            key, _, value = line.partition(" = ")
+            inner = value[1:-1]
+            if not tables or key not in INDEX_KEYS or key in tables[-1]:
+                return None
+            if value != f'"{inner}"' or '"' in inner or "\\" in inner:
+                return None
+            tables[-1][key] = inner
+    return {"index": tables} if tables else {}
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -36,6 +36,7 @@ KEYS = [
     "device_authorization_endpoint",
     "revocation_endpoint",
     "jwks_uri",
+    "authorization_endpoint",
     "resource",
     "authorization_servers",
     "resource_name",
@@ -89,6 +90,7 @@ answers = st.builds(Answer, statuses, right_bodies | json_values, st.none() | st
         device_authorization_endpoint=endpoints,
         revocation_endpoint=endpoints,
         jwks_uri=endpoints,
+        authorization_endpoint=st.none() | endpoints,
     )
 )
 def test_metadata_survives_the_way(message: Metadata) -> None:
