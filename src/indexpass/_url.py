@@ -95,7 +95,10 @@ class IndexUrl(NamedTuple):
         scheme = parts.scheme.lower()
         if scheme not in _DEFAULT_PORTS:
             raise UrlError("the URL does not start with https://")
-        origin = _parse_origin(scheme, parts.netloc.rpartition("@")[2])
+        userinfo, _, place = parts.netloc.rpartition("@")
+        if "[" in userinfo or "]" in userinfo:
+            raise UrlError("the URL cannot be parsed")  # some releases of Python take this for the host, others do not
+        origin = _parse_origin(scheme, place)
         if scheme == "http" and not origin.is_loopback:
             raise UrlError(
                 f"{origin} is not encrypted",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from indexpass import _cli, _config
+from indexpass import _cli, _config, _diagnose
 from indexpass.broker import settings_file
 
 if TYPE_CHECKING:
@@ -153,6 +153,10 @@ def test_every_variable_in_a_page_is_known_to_the_source(page: Path) -> None:
 def test_the_reference_lists_every_error_code_once() -> None:
     codes = [code for source in SOURCES for code in _ERROR_CODE.findall(source.read_text(encoding="utf-8"))]
     assert sorted(table(ERRORS, "The codes")) == sorted(codes)
+
+
+def test_the_reference_lists_the_codes_of_refusals_as_the_code_knows_them() -> None:
+    assert table(ERRORS, "When an index refuses") == list(_diagnose.CODES)
 
 
 def test_the_example_of_a_client_s_file_is_accepted(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from indexpass import _config
 from indexpass._cache import Cache
+from indexpass._cli import main
 from indexpass._credential import Credential
 from indexpass._locations import locate
 from indexpass._secret import Secret
@@ -48,9 +50,7 @@ OF_THE_BROKER = {
     "starlette",
     "uvicorn",
 }
-# tomllib joined the standard library in 3.11; beyond Linux, platformdirs knows the folders.
-NEEDED_HERE = {"tomli"} if sys.version_info < (3, 11) else set[str]()
-NEEDED_HERE |= set() if sys.platform == "linux" else {"platformdirs"}
+NEEDED_HERE = set[str]() if sys.platform == "linux" else {"platformdirs"}  # beyond Linux, it knows the folders
 
 # Every import of a module that is not loaded yet asks this finder first; the frame that asks is the importer.
 WATCH = """
@@ -170,6 +170,20 @@ def test_an_answer_loads_nothing_that_only_a_fetch_needs(home: Path, url: str, c
 def test_a_foreign_answer_does_not_load_what_only_a_credential_needs(home: Path, module: str) -> None:
     added = modules_added(home, KEYRING, ASK_KEYRING, FOREIGN_URL, after=IS_FOREIGN)
     assert module not in added, f"{module} is imported by {added.get(module)}"
+
+
+@pytest.mark.parametrize(("url", "check"), ANSWERS)
+def test_a_plain_configuration_is_read_without_a_toml_parser(home: Path, url: str, check: str) -> None:
+    added = modules_added(home, KEYRING, ASK_KEYRING, url, after=check)
+    assert explained(added, {"tomllib", "tomli"}) == []
+
+
+def test_what_add_writes_is_read_without_a_toml_parser(tmp_path: Path) -> None:
+    words = ["add", INDEX_URL, "--broker", "https://tokens.acme.example", "--yes"]
+    done = CliRunner().invoke(main, words, env={"INDEXPASS_HOME": str(tmp_path)})
+    assert done.exit_code == 0, done.output
+    added = modules_added(tmp_path, KEYRING, ASK_KEYRING, FOREIGN_URL, after=IS_FOREIGN)
+    assert explained(added, {"tomllib", "tomli"}) == []
 
 
 def test_a_foreign_answer_without_a_configuration_parses_no_toml(tmp_path: Path) -> None:

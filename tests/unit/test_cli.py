@@ -65,7 +65,11 @@ class Home(NamedTuple):
 
     def run(self, *words: str, says: str | None = None, **environ: str) -> Result:
         clean = {key: None for key in os.environ if key.startswith("INDEXPASS_")}
-        place = {"INDEXPASS_HOME": str(self.folder), "XDG_CONFIG_DIRS": str(self.folder)}
+        place = {
+            "INDEXPASS_HOME": str(self.folder),
+            "INDEXPASS_SESSION_STORE": "file",  # never the keyring of whoever runs the tests
+            "XDG_CONFIG_DIRS": str(self.folder),
+        }
         result = CliRunner().invoke(_cli.main, words, input=says, env={**clean, **place, **environ})
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result
@@ -547,3 +551,16 @@ def test_add_keeps_a_link_to_settings_that_stand_elsewhere(home: Home, tmp_path:
     assert home.config.is_symlink()
     assert elsewhere.read_text().startswith("# kept\n")
     assert 'name = "acme"' in elsewhere.read_text()
+
+
+def test_adding_an_index_lets_a_broker_be_asked_again_that_could_not_be_reached(home: Home) -> None:
+    home.cache.remember_failure(ACME, "read", errors.BrokerUnreachable("down"), time.time() + 30)
+    assert home.run("add", EXAMPLE, "--broker", BROKER, "--yes").exit_code == 0
+    assert home.cache.failure(ACME, "read", time.time()) is None
+
+
+def test_signing_out_lets_a_broker_be_asked_again_that_could_not_be_reached(home: Home) -> None:
+    home.configure()
+    home.cache.remember_failure(ACME, "read", errors.BrokerUnreachable("down"), time.time() + 30)
+    assert home.run("logout").exit_code == 0
+    assert home.cache.failure(ACME, "read", time.time()) is None

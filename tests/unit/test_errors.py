@@ -23,6 +23,7 @@ CODES = {
     "BrokerUnreachable": "broker-unreachable",
     "BrokerRefused": "broker-refused",
     "BrokerMisbehaved": "broker-misbehaved",
+    "IndexRefused": "index-refused",
     "StoreError": "store-unsafe",
 }
 

@@ -6,11 +6,12 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from indexpass._files import MAX_FILE_BYTES, ensure_private_folder, read_private, write_private
+from indexpass._files import DRAFT_SECONDS, MAX_FILE_BYTES, ensure_private_folder, read_private, write_private
 from indexpass.errors import StoreError
 
 if TYPE_CHECKING:
@@ -92,6 +93,23 @@ def test_a_write_leaves_no_draft(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["f"]
 
 
+@pytest.mark.parametrize(
+    ("name", "seconds", "stays"),
+    [
+        pytest.param("f.123-abcd.new", DRAFT_SECONDS + 60, False, id="of-a-process-that-was-killed"),
+        pytest.param("f.123-abcd.new", DRAFT_SECONDS - 60, True, id="of-a-process-that-may-still-write"),
+        pytest.param("g.123-abcd.new", DRAFT_SECONDS + 60, True, id="of-another-file"),
+        pytest.param("f.new", DRAFT_SECONDS + 60, True, id="of-somebody-else"),
+    ],
+)
+def test_a_write_removes_the_drafts_of_killed_processes(folder: Path, name: str, seconds: float, stays: bool) -> None:  # noqa: FBT001  # a table's column
+    draft = folder / name
+    draft.write_bytes(b"half")
+    os.utime(draft, (time.time() - seconds,) * 2)
+    write_private(folder / "f", b"x")
+    assert draft.exists() == stays
+
+
 def test_a_reader_of_the_old_file_is_not_disturbed_by_a_write(folder: Path) -> None:
     write_private(folder / "f", b"old")
     with (folder / "f").open("rb") as reader:
@@ -151,8 +169,9 @@ def test_a_file_that_is_open_to_others_is_refused(folder: Path, bits: int) -> No
 def test_a_file_of_someone_else_is_refused(folder: Path) -> None:
     write_private(folder / "f", b"x")
     os.chown(folder / "f", 65534, -1)
-    with pytest.raises(StoreError, match="belongs to someone else"):
+    with pytest.raises(StoreError, match="belongs to someone else") as caught:
         read_private(folder / "f")
+    assert caught.value.hint == f"chown 0 {folder / 'f'}, or point INDEXPASS_HOME to a folder of yours"
 
 
 def test_a_file_larger_than_64_kib_is_refused(folder: Path) -> None:

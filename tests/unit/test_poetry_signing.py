@@ -102,6 +102,25 @@ class Broker:
         return None
 
 
+class Words:
+    """Stands in for ``Refusals``: remembers what it was told of, and whether another credential was ready."""
+
+    def __init__(self) -> None:
+        self.is_hopeless = False
+        self.told: list[tuple[int, str, bool]] = []
+
+    def is_final(self, response: Response, credential: Credential) -> bool:  # noqa: ARG002  # the real one's shape
+        return self.is_hopeless
+
+    def tell(self, response: Response, credential: Credential, *, has_another: bool = False) -> None:
+        self.told.append((response.status_code, credential.secret.reveal(), has_another))
+
+
+@pytest.fixture
+def words() -> Words:
+    return Words()
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as server:
@@ -120,11 +139,13 @@ def broker(server: Server) -> Broker:
 
 
 @pytest.fixture
-def session(broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[requests.Session]:
+def session(
+    broker: Broker, words: Words, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[requests.Session]:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with requests.Session() as session:
-        sign_session(session, answer=broker)
+        sign_session(session, answer=broker, refusals=words)
         yield session
 
 
@@ -274,7 +295,7 @@ def test_what_a_cache_below_us_keeps_of_a_credential(
 ) -> None:
     cache = CachingAdapter()
     session.mount("http://", cache)
-    sign_session(session, answer=broker)
+    sign_session(session, answer=broker, refusals=Words())
     session.get(f"{server.url}/simple/", auth=auth)
     assert ["all" if "Authorization" in headers else "nothing" for headers in cache.kept] == [kept]
 
@@ -283,7 +304,7 @@ def test_a_session_is_signed_once_however_often_it_is_asked_for(
     server: Server, session: requests.Session, broker: Broker
 ) -> None:
     server.accepted = {"third"}
-    sign_session(session, answer=broker)
+    sign_session(session, answer=broker, refusals=Words())
     assert session.get(f"{server.url}/simple/").status_code == 401
 
 
@@ -291,7 +312,7 @@ def test_one_adapter_mounted_twice_is_wrapped_once(server: Server, session: requ
     cache = CachingAdapter()
     session.mount("http://", cache)
     session.mount("https://", cache)
-    sign_session(session, answer=broker)
+    sign_session(session, answer=broker, refusals=Words())
     assert session.get(f"{server.url}/simple/").status_code == 200
     assert session.get_adapter("http://") is session.get_adapter("https://")
 
@@ -316,6 +337,50 @@ def test_closing_the_session_closes_the_adapters_behind(session: requests.Sessio
 
     adapter = Closing()
     session.mount("http://", adapter)
-    sign_session(session, answer=broker)
+    sign_session(session, answer=broker, refusals=Words())
     session.close()
     assert adapter.closed
+
+
+# What the person is told
+
+
+def test_an_answer_that_is_final_is_told_with_the_credential_that_it_answers(
+    server: Server, session: requests.Session, words: Words
+) -> None:
+    session.get(f"{server.url}/simple/")
+    server.accepted = {"third"}
+    session.get(f"{server.url}/simple/")
+    assert words.told == [(200, "first", False), (401, "second", False)]
+
+
+def test_where_no_other_credential_can_be_had_that_has_been_told_already(
+    server: Server, session: requests.Session, broker: Broker, words: Words
+) -> None:
+    broker.secrets["/simple/"] = ["first"]
+    server.accepted = set()
+    session.get(f"{server.url}/simple/")
+    assert words.told == []
+
+
+def test_a_refusal_that_no_other_credential_would_mend_is_told_and_costs_none(
+    server: Server, session: requests.Session, broker: Broker, words: Words
+) -> None:
+    words.is_hopeless = True
+    server.accepted = {"second"}
+    assert session.get(f"{server.url}/simple/").status_code == 401
+    assert (words.told, broker.refused) == ([(401, "first", False)], [])
+
+
+def test_a_refused_stream_is_told_with_the_news_that_another_credential_is_ready(
+    server: Server, session: requests.Session, words: Words
+) -> None:
+    server.accepted = {"second"}
+    session.post(f"{server.url}/simple/", data=io.BytesIO(b"package"))
+    assert words.told == [(401, "first", True)]
+
+
+def test_requests_that_we_did_not_sign_are_not_told(server: Server, session: requests.Session, words: Words) -> None:
+    session.get(f"{server.url}/elsewhere/")
+    session.get(f"{server.url}/simple/", auth=("own", "wrong"))
+    assert words.told == []

@@ -83,6 +83,7 @@ def test_a_url_has_one_form(text: str, form: str) -> None:
         pytest.param(f"https://{'a' * 64}.example/", id="label-too-long"),
         pytest.param(f"https://{'a.' * 127}example/", id="name-too-long"),
         pytest.param("https://[::1/", id="unclosed-bracket"),
+        pytest.param("https://[::1]@a.example/", id="brackets-before-the-host"),
         pytest.param("https://[::1]x/", id="text-after-the-bracket"),
         pytest.param("https://[fe80::1%25eth0]/", id="zone"),
         pytest.param("https://[v1.a]/", id="future-ip"),
