@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from indexpass._locations import Locations
 
+FILE_KEYS = ("index", "interactive")
+INTERACTIVE = ("never", "device")
 INDEX_KEYS = ("name", "url", "upload-url", "files-url", "provider", "broker")
 VARIABLES = (
     "INDEXPASS_HOME",
@@ -63,11 +65,27 @@ def load(locations: Locations, environ: Mapping[str, str]) -> tuple[Index, ...]:
 
 def read_file(path: Path) -> tuple[Index, ...]:
     """Return the indexes that one file configures; none if there is no such file. Raises ConfigError."""
+    tables = _read_document(path).get("index", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{path}: 'index' is not a list of tables", hint="write [[index]] with two brackets")
+    return tuple(_index(table, where=f"{path}, [[index]] {number}") for number, table in enumerate(tables, 1))
+
+
+def may_sign_in_inside_clients(locations: Locations) -> bool:
+    """Has this user opted in to sign-ins in the middle of a client's run, by ``interactive = "device"``?
+
+    Only the user's own file can say so. Raises ConfigError.
+    """
+    return _read_document(locations.user_file).get("interactive") == "device"
+
+
+def _read_document(path: Path) -> Mapping[str, object]:
+    """Return what a file says; nothing if there is no such file. Raises ConfigError, also for an unknown key."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
     except FileNotFoundError:
-        return ()
+        return {}
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check its owner: ls -l {path}") from error
     if len(data) > MAX_CONFIG_BYTES:
@@ -77,12 +95,11 @@ def read_file(path: Path) -> tuple[Index, ...]:
     except ValueError as error:  # not UTF-8, or not TOML
         raise ConfigError(f"{path} is not valid TOML: {error}", hint=f"correct it in an editor: {path}") from error
     for key in document:
-        if key != "index":
-            raise ConfigError(f"{path}: unknown key {key!r}", hint="only [[index]] tables are known here")
-    tables = document.get("index", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigError(f"{path}: 'index' is not a list of tables", hint="write [[index]] with two brackets")
-    return tuple(_index(table, where=f"{path}, [[index]] {number}") for number, table in enumerate(tables, 1))
+        if key not in FILE_KEYS:
+            raise ConfigError(f"{path}: unknown key {key!r}", hint=f"known keys are {', '.join(FILE_KEYS)}")
+    if document.get("interactive", "never") not in INTERACTIVE:
+        raise ConfigError(f"{path}: 'interactive' is unknown", hint=f"write one of {', '.join(INTERACTIVE)}, in quotes")
+    return document
 
 
 def _parse(text: str) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""How we answer inside somebody else's program: never raise, never print on stdout, never ask.
+"""How we answer inside somebody else's program: never raise, never print on stdout, never ask unless asked to.
 
 The keyring backend and the Poetry plugin both stand on :func:`answer`. The commands do not: they raise.
 """
@@ -6,6 +6,7 @@ The keyring backend and the Poetry plugin both stand on :func:`answer`. The comm
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,10 +30,26 @@ def answer(service: str, *, refused: Secret | None = None) -> Credential | None:
             from indexpass._resolve import default_resolver  # noqa: PLC0415  # nothing is loaded before it is needed
 
             _resolver = default_resolver()
-        return _resolver.credential(service, refused=refused)
+        return _credential(_resolver, service, refused)
     except Exception as error:  # noqa: BLE001  # whatever goes wrong in us, the client goes on as if we were absent
         _explain(error)
         return None
+
+
+def _credential(resolver: Resolver, service: str, refused: Secret | None) -> Credential | None:
+    from indexpass.errors import IndexpassError, SessionError  # noqa: PLC0415
+
+    try:
+        return resolver.credential(service, refused=refused)
+    except IndexpassError as error:
+        if error.code != SessionError.code:  # a remembered failure has the code, not the class
+            raise
+        from indexpass._sign_in_inside import sign_in_inside  # noqa: PLC0415  # for few, and rarely
+
+        credential = sign_in_inside(service, resolver, os.environ)
+        if credential is None:
+            raise
+        return credential
 
 
 def _explain(error: Exception) -> None:

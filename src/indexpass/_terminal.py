@@ -44,6 +44,15 @@ def tell(message: str, hint: str) -> None:
         return
 
 
+def is_reachable() -> bool:
+    """Is there a terminal with a person at it, as far as can be told?"""
+    try:
+        os.close(os.open(_DEVICE, os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NONBLOCK", 0)))
+    except OSError:
+        return False
+    return True
+
+
 def _was_told_by_another(line: str) -> bool:
     """Has another ``keyring`` process of the same parent told this? If not, mark that this one does.
 

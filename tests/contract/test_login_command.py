@@ -160,7 +160,10 @@ def test_a_second_login_waits_for_the_first_and_is_served_by_it(desk: Desk) -> N
     assert desk.run("token", "second")[0] == 0
 
 
-def test_a_second_login_signs_in_itself_if_the_first_gives_up(desk: Desk) -> None:
+@pytest.mark.parametrize("has_session", [False, True], ids=["nobody-signed-in", "an-older-session"])
+def test_a_second_login_signs_in_itself_if_the_first_gives_up(desk: Desk, *, has_session: bool) -> None:
+    if has_session:
+        desk.run("login", "acme", BROWSER=desk.browser(PERSON))
     first = desk.start("login", "--device", "acme")
     read_until(first, "Open http")
     second = desk.start("login", "--device", "acme")

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import pytest
 from click.testing import CliRunner, Result
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from indexpass import _cli, errors
 from indexpass._cache import Cache
@@ -21,6 +24,7 @@ from indexpass._model import Credential, Index, Operation, Session
 from indexpass._secret import Secret
 from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
+from servers.loopback import free_port, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -564,3 +568,31 @@ def test_signing_out_lets_a_broker_be_asked_again_that_could_not_be_reached(home
     home.cache.remember_failure(ACME, "read", errors.BrokerUnreachable("down"), time.time() + 30)
     assert home.run("logout").exit_code == 0
     assert home.cache.failure(ACME, "read", time.time()) is None
+
+
+@pytest.mark.parametrize(
+    ("issuer", "endpoint", "reason"),
+    [
+        ("https://tokens.other.example", "{url}/oauth/token", "says that it is another broker"),
+        ("{url}", "https://tokens.other.example/oauth/token", "on another host"),
+    ],
+    ids=["another issuer", "an endpoint elsewhere"],
+)
+def test_add_refuses_a_broker_that_does_not_stand_for_itself(
+    home: Home, issuer: str, endpoint: str, reason: str
+) -> None:
+    with free_port() as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        resource = {"resource": f"{url}/simple/", "authorization_servers": [url]}
+        said = endpoint.format(url=url)
+        metadata = {"issuer": issuer.format(url=url), "token_endpoint": said, "revocation_endpoint": said}
+        metadata |= {"device_authorization_endpoint": said, "jwks_uri": said}
+        routes = [
+            Route("/.well-known/oauth-protected-resource/simple", lambda _: JSONResponse(resource)),
+            Route("/.well-known/oauth-authorization-server", lambda _: JSONResponse(metadata)),
+        ]
+        with serving(Starlette(routes=routes), listener):
+            result = home.run("add", f"{url}/simple/", "--yes")
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert not home.config.exists()

@@ -205,7 +205,9 @@ def test_a_corrected_file_is_read_again(places: Locations) -> None:
     ("text", "key", "fix"),
     [
         pytest.param("[[index]", "not valid TOML", "correct it in an editor", id="not-toml"),
-        pytest.param('indexes = "x"', "'indexes'", "only [[index]] tables", id="unknown-top-level-key"),
+        pytest.param('indexes = "x"', "'indexes'", "known keys are index, interactive", id="unknown-top-level-key"),
+        pytest.param('interactive = "always"', "'interactive'", "never, device", id="unknown-interactive"),
+        pytest.param("interactive = true", "'interactive'", "in quotes", id="interactive-as-a-boolean"),
         pytest.param("[index]\n", "'index'", "two brackets", id="one-bracket"),
         pytest.param('index = ["x"]', "'index'", "two brackets", id="a-list-of-texts"),
         pytest.param('[[index]]\nurl = "https://a.example/"', "'name'", "name = ", id="no-name"),
@@ -318,3 +320,18 @@ def test_a_secret_in_a_url_is_refused_and_not_repeated(places: Locations, url: s
 def test_variables_without_a_broker_say_which_variable_is_missing(places: Locations) -> None:
     error = error_for(places, {"INDEXPASS_INDEX_URL": "https://a.example/simple/"})
     assert error.hint == "export INDEXPASS_BROKER=https://…"
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [("", False), ('interactive = "never"', False), ('interactive = "device"', True)],
+    ids=["silent", "never", "device"],
+)
+def test_only_who_opts_in_is_asked_inside_clients(places: Locations, text: str, may: bool) -> None:  # noqa: FBT001
+    write(places.user_file, text)
+    assert _config.may_sign_in_inside_clients(places) is may
+
+
+def test_the_site_cannot_opt_a_user_in(places: Locations) -> None:
+    write(places.site_file, 'interactive = "device"')
+    assert _config.may_sign_in_inside_clients(places) is False

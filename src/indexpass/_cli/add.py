@@ -77,10 +77,16 @@ def add(  # noqa: PLR0913  # one parameter an option
 
 
 def _discovered(entry: _Entry) -> _Entry:
-    """Fill in what the index says about itself (RFC 9728); what the person said wins."""
-    answer = HttpClient().get_json(_wire.well_known_url(_wire.RESOURCE_METADATA_PATH, entry.url))
+    """Fill in what the index says about itself (RFC 9728); what the person said wins.
+
+    The broker that it names has to say the same of itself (RFC 8414), and to keep its endpoints on its own host.
+    """
+    http = HttpClient()
+    answer = http.get_json(_wire.well_known_url(_wire.RESOURCE_METADATA_PATH, entry.url))
     try:
         found = _wire.ResourceMetadata.parse(answer, resource=entry.url)
+        answer = http.get_json(_wire.well_known_url(_wire.METADATA_PATH, IndexUrl.parse(found.broker)))
+        _wire.Metadata.parse(answer, issuer=found.broker)
     except BrokerError as error:
         error.hint = f"name the broker yourself: indexpass add {entry.url} --broker https://…"
         raise

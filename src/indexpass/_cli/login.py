@@ -36,9 +36,10 @@ def login(index: str | None, *, device: bool) -> None:
     provider = _sign_in_at(wanted)
     context, resolver = default_context(), default_resolver()
     opener = None if device else find_opener(os.environ)
+    before = provider.session(wanted, context)
     with own_turn(wanted.options.get("broker", wanted.name)) as has_waited:
         session = provider.session(wanted, context) if has_waited else None
-        if session is None:
+        if session is None or session == before:  # the sign-in that we have waited for came to nothing
             browse = _browsing(opener, wanted) if opener else None
             session, credential = provider.sign_in(wanted, context, show=_show, wait=time.sleep, browse=browse)
             resolver.cache.store(wanted, "read", credential)

@@ -49,7 +49,7 @@ class BrokerProvider:
         wait: Callable[[float], None],
         browse: Callable[[str], bool] | None = None,
     ) -> tuple[Session, Credential]:
-        """Sign a person in, in the browser of this machine or else on any screen; see :class:`SignIn`."""
+        """Sign a person in, in the browser of this machine or on any screen; see :class:`indexpass._model.SignIn`."""
         from indexpass._sign_in import by_browser, by_device  # noqa: PLC0415  # only a person in person needs it
 
         broker = index.options["broker"]
