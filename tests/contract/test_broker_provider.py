@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from servers.brokers import RunningBroker, StartBroker
     from servers.issuers import Issuer
 
-CI = """
-[[trusted-issuer]]
-name = "ci"
-url = "{issuer}"
-audience = "{url}"
-
-[[policy]]
-name = "release"
-index = "acme"
-operations = ["read"]
-issuer = "ci"
-claims = { project_id = "1234" }
-"""
 TOKENS = "https://tokens.acme.example"
 
 
@@ -92,7 +79,7 @@ def client(start_broker: StartBroker, tmp_path: Path) -> Client:
 @pytest.fixture
 def machine(start_broker: StartBroker, issuer: Issuer, tmp_path: Path) -> Client:
     """A machine that runs in CI, whose identity token the broker trusts."""
-    client = Client(start_broker(CI.replace("{issuer}", issuer.url)), tmp_path)
+    client = Client(start_broker(issuer.reading_policy), tmp_path)
     client.identity = issuer.token(aud=client.broker.url)
     return client
 

@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from servers.issuers import Issuer
 
 PROCESSES = 50
-CI = """
-[[trusted-issuer]]
-name = "ci"
-url = "{issuer}"
-audience = "{url}"
-
-[[policy]]
-name = "release"
-index = "acme"
-operations = ["read"]
-issuer = "ci"
-claims = { project_id = "1234" }
-"""
 ASK = """
 import json, sys
 from indexpass.keyring_backend import IndexpassKeyring
@@ -118,7 +105,7 @@ def test_fifty_processes_with_one_session_cost_one_mint(start_broker: StartBroke
 def test_fifty_processes_with_one_identity_token_cost_one_mint(
     start_broker: StartBroker, issuer: Issuer, home: Path
 ) -> None:
-    broker = start_broker(CI.replace("{issuer}", issuer.url))
+    broker = start_broker(issuer.reading_policy)
     configure(home, broker)
     identity = issuer.token(aud=broker.url)
     begin = time.time()

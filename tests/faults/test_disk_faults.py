@@ -26,19 +26,6 @@ IS_ROOT = os.name == "posix" and os.geteuid() == 0
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
 NOBODY = 65534
 HOUR = 3600.0
-CI = """
-[[trusted-issuer]]
-name = "ci"
-url = "{issuer}"
-audience = "{url}"
-
-[[policy]]
-name = "release"
-index = "acme"
-operations = ["read"]
-issuer = "ci"
-claims = { project_id = "1234" }
-"""
 
 
 def fill_with_garbage(path: Path) -> None:
@@ -209,7 +196,7 @@ def test_a_limit_on_file_size_is_explained_and_costs_no_session(signed_in: Signe
 def test_a_full_disk_does_not_keep_ci_from_its_credential(
     start_broker: StartBroker, issuer: Issuer, machine: Machine
 ) -> None:
-    broker = start_broker(CI.replace("{issuer}", issuer.url))
+    broker = start_broker(issuer.reading_policy)
     machine.configure(broker.index, broker.url)
     machine.before = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
     done = machine.keyring(INDEXPASS_IDENTITY_TOKEN=issuer.token(aud=broker.url).reveal())

@@ -29,6 +29,21 @@ if TYPE_CHECKING:
 AUDIENCE = "https://tokens.acme.example"
 
 
+READING = """
+[[trusted-issuer]]
+name = "ci"
+url = "{issuer}"
+audience = "{url}"
+
+[[policy]]
+name = "release"
+index = "acme"
+operations = ["read"]
+issuer = "ci"
+claims = { project_id = "1234" }
+"""
+
+
 class Issuer:
     """Signs identity tokens with RS256 and publishes the key; a test may change ``documents`` or set ``failure``."""
 
@@ -41,6 +56,11 @@ class Issuer:
         self.documents: dict[str, object] = {
             f"{url}/.well-known/openid-configuration": {"issuer": url, "jwks_uri": f"{url}/keys"},
         }
+
+    @property
+    def reading_policy(self) -> str:
+        """Settings of a broker that lets the workloads of this issuer read ``acme``."""
+        return READING.replace("{issuer}", self.url)
 
     def add_key(self, kid: str) -> None:
         """Publish one more key from now on."""
