@@ -124,7 +124,9 @@ def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         pytest.param("get_credential", UPLOAD_URL, None, UPLOAD, id="twine-user-name"),
         pytest.param("get_password", UPLOAD_URL, "__token__", UPLOAD[1], id="twine-password"),
         pytest.param("get_credential", "https://upload.public.example/legacy/", None, None, id="twine-pypi"),
-        pytest.param("get_password", "https://upload.public.example/legacy/", "__token__", None, id="twine-pypi-password"),
+        pytest.param(
+            "get_password", "https://upload.public.example/legacy/", "__token__", None, id="twine-pypi-password"
+        ),
         pytest.param("get_password", UPLOAD_URL, "eve", UPLOAD[1], id="hatch-publish"),
         pytest.param("get_password", URL, "__token__", READ[1], id="pdm-password"),
         pytest.param("get_password", HOST, "__token__", READ[1], id="pdm-host"),

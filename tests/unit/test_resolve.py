@@ -169,7 +169,13 @@ def world(tmp_path: Path) -> World:
 
 @pytest.mark.parametrize(
     "service",
-    ["https://public.example/simple/", "public.example", "poetry-repository-acme", "", "https://packages.acme.example:1/"],
+    [
+        "https://public.example/simple/",
+        "public.example",
+        "poetry-repository-acme",
+        "",
+        "https://packages.acme.example:1/",
+    ],
 )
 def test_what_is_not_ours_is_answered_none_and_nobody_is_asked(world: World, service: str) -> None:
     assert world.resolver.credential(service) is None
