@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from indexpass._authorization import challenge_of, new_verifier
 from indexpass._wire import CLIENT_ID, GRANT_CODE
-from indexpass.broker import schema
+from indexpass.broker.state import schema
 from servers.visitors import VisitorBrowser
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from indexpass._model import Context, Index, Session
 from indexpass._secret import Secret
 from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
-from indexpass.broker.sessions import GRACE_SECONDS
+from indexpass.broker.state.sessions import GRACE_SECONDS
 from indexpass.providers.broker import BrokerProvider
 from servers.keyrings import FileEntries, fake_backend
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from indexpass import _cli, _config, _diagnose
-from indexpass.broker import settings_file
+from indexpass.broker.settings import file as settings_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from indexpass._model import Session
 from indexpass._secret import Secret
 from indexpass._sessions import FileSessions
-from indexpass.broker import schema
+from indexpass.broker.state import schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

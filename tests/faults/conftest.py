@@ -18,7 +18,7 @@ from indexpass._locations import locate
 from indexpass._model import Session
 from indexpass._secret import Secret
 from indexpass._sessions import FileSessions
-from indexpass.broker import schema
+from indexpass.broker.state import schema
 
 if TYPE_CHECKING:
     from indexpass._model import Credential, Index

@@ -97,8 +97,8 @@ def test_the_wheel_says_that_it_is_typed(wheel: zipfile.Path) -> None:
 
 
 def test_the_wheel_holds_the_broker_s_pages(wheel: zipfile.Path) -> None:
-    pages = ROOT / "src" / "indexpass" / "broker" / "templates"
-    names = {page.name for page in (wheel / "indexpass" / "broker" / "templates").iterdir()}
+    pages = ROOT / "src" / "indexpass" / "broker" / "pages" / "templates"
+    names = {page.name for page in (wheel / "indexpass" / "broker" / "pages" / "templates").iterdir()}
     assert names == {page.name for page in pages.iterdir()} != set()
 
 

@@ -17,9 +17,9 @@ import trustme
 
 from indexpass._http import HttpClient
 from indexpass._wire import CLIENT_ID, GRANT_DEVICE, GRANT_EXCHANGE, GRANT_REFRESH, TYPE_ID_TOKEN
-from indexpass.broker import starter
 from indexpass.broker.app import create_app
 from indexpass.broker.service import Broker
+from indexpass.broker.settings import starter
 from servers.loopback import free_port, serving
 
 if TYPE_CHECKING:

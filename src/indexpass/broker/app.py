@@ -18,11 +18,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from indexpass import _wire
-from indexpass.broker import authorize, guard, login
 from indexpass.broker.exchange import exchange
+from indexpass.broker.guarding import guard
+from indexpass.broker.guarding.proxy import ProxyReader
 from indexpass.broker.invite import invite
 from indexpass.broker.oauth import MAX_FORM_BYTES, OAuthError, parse_form
-from indexpass.broker.proxy import ProxyReader
+from indexpass.broker.pages import authorize, login
 from indexpass.broker.revoke import revoke
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from indexpass.broker.check import Facts, Verdict
+    from indexpass.broker.guarding.check import Facts, Verdict
     from indexpass.broker.service import Broker
 
     Answerer = Callable[[dict[str, str], str], dict[str, object]]
@@ -169,7 +170,7 @@ async def _healthz(_request: Request) -> Response:
 
 
 def _index_routes(broker: Broker, checks: _Checks, packages: Path) -> list[BaseRoute]:
-    from indexpass.broker.packages import create_app as create_index  # noqa: PLC0415  # pypiserver, where it is served
+    from indexpass.broker.guarding.packages import create_app as create_index  # noqa: PLC0415  # pypiserver, where it is served
 
     routes: list[BaseRoute] = []
     for index in broker.settings.indexes:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from indexpass._url import IndexUrl
 from indexpass._wire import CLIENT_ID, SCOPES, TYPE_ACCESS_TOKEN, TokenAnswer
-from indexpass.broker import audit
-from indexpass.broker.audit import Entry
 from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import OAuthError
 from indexpass.broker.policy import Denial, Grant, Person, decide, describe
 from indexpass.broker.proofs import CodeProof, DeviceProof, IdentityProof, SessionProof, identify
+from indexpass.broker.state import audit
+from indexpass.broker.state.audit import Entry
 from indexpass.errors import UrlError
 
 if TYPE_CHECKING:

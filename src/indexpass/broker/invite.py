@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from indexpass._wire import SCOPES, DeviceAuthorization
-from indexpass.broker import devices
 from indexpass.broker.exchange import check_client, find_index, find_operations
 from indexpass.broker.oauth import required
+from indexpass.broker.state import devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

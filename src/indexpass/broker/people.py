@@ -13,7 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 if TYPE_CHECKING:
     from indexpass._secret import Secret
-    from indexpass.broker.store import User
+    from indexpass.broker.state.store import User
 
 MIN_PASSWORD_LENGTH = 12
 MAX_PASSWORD_LENGTH = 1024  # argon2 takes more; nobody types it

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from indexpass.broker.settings import ANYONE, GuardedIndex, People, Workload
-from indexpass.broker.verify import VerifiedClaims
+from indexpass.broker.trust.verify import VerifiedClaims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

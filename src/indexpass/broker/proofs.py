@@ -19,11 +19,11 @@ from indexpass._wire import (
     TYPE_ACCESS_TOKEN,
     TYPE_ID_TOKEN,
 )
-from indexpass.broker import codes, devices, sessions
 from indexpass.broker.oauth import OAuthError, required
 from indexpass.broker.policy import Person, Subject
-from indexpass.broker.store import claim_once
-from indexpass.broker.verify import Unverified, VerifiedClaims
+from indexpass.broker.state import codes, devices, sessions
+from indexpass.broker.state.store import claim_once
+from indexpass.broker.trust.verify import Unverified, VerifiedClaims
 from indexpass.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from indexpass.broker.devices import Approval
     from indexpass.broker.service import Broker
-    from indexpass.broker.sessions import Session
+    from indexpass.broker.state.devices import Approval
+    from indexpass.broker.state.sessions import Session
 
 _TYPE_JWT = "urn:ietf:params:oauth:token-type:jwt"
 

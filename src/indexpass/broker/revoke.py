@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from indexpass._secret import Secret
-from indexpass.broker import audit, revocations, sessions
-from indexpass.broker.audit import Entry
 from indexpass.broker.exchange import check_client
 from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import required
+from indexpass.broker.state import audit, revocations, sessions
+from indexpass.broker.state.audit import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from indexpass._files import ensure_private_folder, write_private
-from indexpass.broker import settings_file
-from indexpass.broker.audit import Audit
-from indexpass.broker.check import Checker
+from indexpass.broker.guarding.check import Checker
 from indexpass.broker.keys import Keys
-from indexpass.broker.revocations import Revocations
-from indexpass.broker.store import Store
-from indexpass.broker.verify import Verifier
+from indexpass.broker.settings import file as settings_file
+from indexpass.broker.state.audit import Audit
+from indexpass.broker.state.revocations import Revocations
+from indexpass.broker.state.store import Store
+from indexpass.broker.trust.verify import Verifier
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:

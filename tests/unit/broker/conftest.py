@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexpass.broker.keys import Keys
-from indexpass.broker.store import Store
+from indexpass.broker.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from indexpass import _challenge
 from indexpass._secret import Secret
-from indexpass.broker import revocations, sessions
-from indexpass.broker.check import Checker, Facts, Verdict
-from indexpass.broker.proxy import ProxyReader
-from indexpass.broker.revocations import Revocations
-from indexpass.broker.settings_file import parse
+from indexpass.broker.guarding.check import Checker, Facts, Verdict
+from indexpass.broker.guarding.proxy import ProxyReader
+from indexpass.broker.settings.file import parse
+from indexpass.broker.state import revocations, sessions
+from indexpass.broker.state.revocations import Revocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from indexpass._model import Operation
     from indexpass.broker.keys import Keys
-    from indexpass.broker.store import Store
+    from indexpass.broker.state.store import Store
 
 NOW = 1_800_000_000.0
 SETTINGS = parse(

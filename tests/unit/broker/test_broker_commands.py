@@ -15,8 +15,8 @@ from indexpass._cli import main
 from indexpass._secret import Secret
 from indexpass.broker import people
 from indexpass.broker.service import Broker
-from indexpass.broker.settings_file import load
-from indexpass.broker.store import Store
+from indexpass.broker.settings.file import load
+from indexpass.broker.state.store import Store
 from indexpass.errors import ConfigError
 from servers.loopback import free_port
 

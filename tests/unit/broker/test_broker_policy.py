@@ -6,8 +6,8 @@ from types import MappingProxyType
 import pytest
 
 from indexpass.broker.policy import Denial, Grant, Person, Subject, decide, describe
-from indexpass.broker.settings_file import parse
-from indexpass.broker.verify import VerifiedClaims
+from indexpass.broker.settings.file import parse
+from indexpass.broker.trust.verify import VerifiedClaims
 
 SETTINGS = parse(
     """

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexpass._url import IndexUrl
-from indexpass.broker import starter
-from indexpass.broker.settings import People, Settings, Workload
-from indexpass.broker.settings_file import load, parse
+from indexpass.broker.settings import People, Settings, Workload, starter
+from indexpass.broker.settings.file import load, parse
 from indexpass.errors import ConfigError, IndexpassError
 
 FILE = Path("/etc/broker/broker.toml")

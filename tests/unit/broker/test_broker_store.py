@@ -10,17 +10,18 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from indexpass._secret import Secret
-from indexpass.broker import devices, people, schema, sessions
-from indexpass.broker.devices import Approval
+from indexpass.broker import people
 from indexpass.broker.oauth import OAuthError, parse_form
-from indexpass.broker.store import Store, User, claim_once
+from indexpass.broker.state import devices, schema, sessions
+from indexpass.broker.state.devices import Approval
+from indexpass.broker.state.store import Store, User, claim_once
 from indexpass.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from indexpass.broker.keys import Keys
-    from indexpass.broker.sessions import Session
+    from indexpass.broker.state.sessions import Session
 
 NOW = 1_800_000_000.0
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexpass._secret import Secret
-from indexpass.broker.settings_file import parse
-from indexpass.broker.verify import Unverified, VerifiedClaims, Verifier
+from indexpass.broker.settings.file import parse
+from indexpass.broker.trust.verify import Unverified, VerifiedClaims, Verifier
 from indexpass.errors import BrokerMisbehaved, BrokerUnreachable
 from servers.issuers import AUDIENCE, Issuer
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexpass._authorization import AuthorizationRequest, challenge_of, new_verifier
-from indexpass.broker import codes, sessions
-from indexpass.broker.devices import Approval
 from indexpass.broker.oauth import OAuthError
+from indexpass.broker.state import codes, sessions
+from indexpass.broker.state.devices import Approval
 
 if TYPE_CHECKING:
     from indexpass._secret import Secret
-    from indexpass.broker.store import Store
+    from indexpass.broker.state.store import Store
 
 NOW = 1_800_000_000.0
 CALLBACK = "http://127.0.0.1:49152/callback"

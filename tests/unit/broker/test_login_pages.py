@@ -13,11 +13,12 @@ from sqlalchemy import select
 from starlette.applications import Starlette
 
 from indexpass._url import IndexUrl
-from indexpass.broker import devices, login, schema
-from indexpass.broker.audit import Audit
 from indexpass.broker.keys import Keys
+from indexpass.broker.pages import login
 from indexpass.broker.settings import GuardedIndex, Settings
-from indexpass.broker.store import Store
+from indexpass.broker.state import devices, schema
+from indexpass.broker.state.audit import Audit
+from indexpass.broker.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

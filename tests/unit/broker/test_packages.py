@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from indexpass.broker import packages
+from indexpass.broker.guarding import packages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -1,56 +1,28 @@
-"""The commands of whoever runs a broker: make one, serve it, add people.
+"""``broker init`` and ``broker serve``: make a broker, and run it.
 
-These functions read options and print; what they do is done elsewhere. No password or key is ever printed, or taken
-from the command line.
+These functions read options and print; what they do is done elsewhere.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import click
-import platformdirs
 
 from indexpass._http import HttpClient
-from indexpass._secret import Secret
-from indexpass.broker import people, serve, settings_file, starter
+from indexpass.broker import serve
+from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.service import Broker
-from indexpass.broker.store import Store
+from indexpass.broker.settings import file as settings_file
+from indexpass.broker.settings import starter
 from indexpass.errors import ConfigError
 
-_USER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # no colon: that is how workloads are told from people
 
-
-_folder = click.argument(
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="INDEXPASS_BROKER_HOME",
-    default=lambda: platformdirs.user_data_path("indexpass") / "broker",
-)
-
-
-@click.group()
-def broker() -> None:
-    """Run a broker: it trades sign-ins and identity tokens for tokens of your indexes.
-
-    FOLDER holds all that a broker has: settings, keys and database. It is $INDEXPASS_BROKER_HOME where that is set,
-    and a folder of your user's data otherwise.
-
-    \b
-    Example:
-      indexpass broker init ./broker --issuer http://127.0.0.1:8765 --index-name acme
-      indexpass broker user add alice ./broker
-      indexpass broker serve ./broker --packages ./packages
-    """  # noqa: D301  # click wants the character itself
-
-
-@broker.command()
-@_folder
+@click.command()
+@folder_argument
 @click.option("--issuer", required=True, metavar="URL", help="The broker's own URL: https, or http on loopback.")
 @click.option("--index-name", required=True, metavar="NAME", help="What the index is called, such as acme.")
 def init(folder: Path, issuer: str, index_name: str) -> None:
@@ -67,8 +39,8 @@ def init(folder: Path, issuer: str, index_name: str) -> None:
     click.echo(f"      indexpass broker serve {folder} --packages DIR", err=True)
 
 
-@broker.command(name="serve")
-@_folder
+@click.command(name="serve")
+@folder_argument
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen, in place of what broker.toml says.")
 @click.option(
     "--packages",
@@ -108,51 +80,6 @@ def serve_command(  # noqa: PLR0913  # one for each option
             tls=serve.tls_files(tls_certificate or settings.tls_certificate, tls_key or settings.tls_key),
             has_access_log=access_log,
         )
-
-
-@broker.group()
-def user() -> None:
-    """Add people who sign in at the broker with a password.
-
-    \b
-    Example:
-      indexpass broker user add alice ./broker
-    """  # noqa: D301  # click wants the character itself
-
-
-@user.command()
-@click.argument("name")
-@_folder
-@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
-def add(name: str, folder: Path, *, password_stdin: bool) -> None:
-    """Add the person NAME. The password is asked for twice, and has at least 12 characters.
-
-    \b
-    Example:
-      indexpass broker user add alice ./broker
-    """  # noqa: D301  # click wants the character itself
-    if not _USER_NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} is not a user name", hint="use up to 64 lower-case letters, digits, dots, dashes and underscores"
-        )
-    settings = settings_file.load(folder.absolute())
-    password = _ask_password(from_stdin=password_stdin)
-    with closing(Store(settings.database)) as store:
-        store.add_user(name, people.hash_password(password), time.time())
-    click.echo(f"Added {name}.")
-
-
-def _ask_password(*, from_stdin: bool) -> Secret:
-    if from_stdin:
-        password = Secret(sys.stdin.readline().removesuffix("\n").removesuffix("\r"))
-    else:
-        password = Secret(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    if not people.MIN_PASSWORD_LENGTH <= len(password.reveal()) <= people.MAX_PASSWORD_LENGTH:
-        raise ConfigError(
-            f"a password has {people.MIN_PASSWORD_LENGTH} to {people.MAX_PASSWORD_LENGTH} characters",
-            hint="four or five words make a good one",
-        )
-    return password
 
 
 def _parsed_listen(text: str) -> tuple[str, int]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import jwt
 
-from indexpass.broker.issuer_keys import ALGORITHMS, IssuerKeys, UnknownKey
 from indexpass.broker.keys import fingerprint
+from indexpass.broker.trust.issuer_keys import ALGORITHMS, IssuerKeys, UnknownKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,11 +14,11 @@ from sqlalchemy import insert, select, update
 
 from indexpass._authorization import challenge_of
 from indexpass._secret import Secret
-from indexpass.broker import sessions
-from indexpass.broker.devices import Approval
 from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import OAuthError
-from indexpass.broker.schema import authorization_codes as table
+from indexpass.broker.state import sessions
+from indexpass.broker.state.devices import Approval
+from indexpass.broker.state.schema import authorization_codes as table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

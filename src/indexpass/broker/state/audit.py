@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert
 
-from indexpass.broker import schema
+from indexpass.broker.state import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection
 
-    from indexpass.broker.store import Store
+    from indexpass.broker.state.store import Store
 
 _log = logging.getLogger("indexpass.audit")
 

@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from indexpass._url import IndexUrl
-from indexpass.broker.check import Facts, Verdict
-from indexpass.broker.proxy import READING_METHODS, authorization_in, operation_of
+from indexpass.broker.guarding.check import Facts, Verdict
+from indexpass.broker.guarding.proxy import READING_METHODS, authorization_in, operation_of
 from indexpass.errors import ConfigError, UrlError
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
-from indexpass.broker import revocations
 from indexpass.broker.keys import fingerprint, refresh_token_of
 from indexpass.broker.oauth import OAuthError
-from indexpass.broker.schema import refresh_tokens, sessions
+from indexpass.broker.state import revocations
+from indexpass.broker.state.schema import refresh_tokens, sessions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

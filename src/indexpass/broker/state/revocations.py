@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from indexpass.broker import schema
 from indexpass.broker.settings import MAX_TOKEN_SECONDS
+from indexpass.broker.state import schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from indexpass.broker.keys import AccessToken
-    from indexpass.broker.store import Store
+    from indexpass.broker.state.store import Store
 
 REFRESH_SECONDS = 5
 _log = logging.getLogger("indexpass.broker")

@@ -15,18 +15,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from indexpass._secret import Secret
-from indexpass.broker import authorize, people
-from indexpass.broker.pages import NOTHING_CHANGED, Pages, Refused, address, duration
+from indexpass.broker import people
+from indexpass.broker.pages import authorize
+from indexpass.broker.pages.frame import NOTHING_CHANGED, Pages, Refused, address, duration
+from indexpass.broker.pages.visitors import Visitor
 from indexpass.broker.tries import Tries
-from indexpass.broker.visitors import Visitor
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from indexpass.broker.devices import DeviceRequest
     from indexpass.broker.service import Broker
+    from indexpass.broker.state.devices import DeviceRequest
 
 MAX_WRONG_CODES, WRONG_CODES_SECONDS = 5, 10 * 60  # RFC 8628 section 5.1: 5 guesses at 34 bits are hopeless
 MAX_WRONG_PASSWORDS, WRONG_PASSWORDS_SECONDS = 5, 5 * 60

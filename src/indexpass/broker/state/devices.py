@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from indexpass._secret import Secret
-from indexpass.broker import schema
 from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import OAuthError
-from indexpass.broker.schema import device_codes as table
+from indexpass.broker.state import schema
+from indexpass.broker.state.schema import device_codes as table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from indexpass.broker import codes, devices, schema
+from indexpass.broker.state import codes, devices, schema
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from indexpass._authorization import AuthorizationRequest
     from indexpass._secret import Secret
-    from indexpass.broker.devices import DeviceRequest
+    from indexpass.broker.state.devices import DeviceRequest
 
 AUDIT_SECONDS = 400 * 24 * 3600  # a year, and time to look at it
 

@@ -22,7 +22,7 @@ from indexpass.broker.settings import (
     TrustedIssuer,
     Workload,
 )
-from indexpass.broker.table import Table, nearest
+from indexpass.broker.settings.table import Table, nearest
 from indexpass.errors import ConfigError
 
 if sys.version_info >= (3, 11):

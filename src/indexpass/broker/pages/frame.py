@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from indexpass._url import IndexUrl
-from indexpass.broker.visitors import Visitor, VisitorCookie
+from indexpass.broker.pages.visitors import Visitor, VisitorCookie
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -58,9 +58,9 @@ class Pages:
         self.base = urlsplit(broker.settings.issuer).path.rstrip("/")  # a proxy may remove it before we see it
         self._origin = broker.settings.origin
         self._cookie = VisitorCookie(broker.keys.cookie_secret(), is_https=self._origin.scheme == "https")
-        loader = PackageLoader("indexpass.broker")
+        loader = PackageLoader("indexpass.broker.pages")
         self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-        self._stylesheet = files("indexpass.broker").joinpath("templates/indexpass.css").read_bytes()
+        self._stylesheet = files("indexpass.broker.pages").joinpath("templates/indexpass.css").read_bytes()
 
     def answering(self, handler: Handler) -> Handler:
         """Return the handler with its refusals turned into error pages."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from indexpass._model import Operation
     from indexpass.broker.keys import AccessToken, Keys
-    from indexpass.broker.revocations import Revocations
     from indexpass.broker.settings import GuardedIndex, Settings
+    from indexpass.broker.state.revocations import Revocations
 
 MAX_REMEMBERED = 10_000  # verified tokens; each takes about 1 KiB
 _BASIC_CHALLENGE = 'Basic realm="indexpass", charset="UTF-8"'  # RFC 7617

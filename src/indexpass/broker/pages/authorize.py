@@ -17,7 +17,7 @@ from indexpass._authorization import REDIRECT_PATH, AuthorizationRequest, answer
 from indexpass._wire import CLIENT_ID, SCOPES
 from indexpass.broker.exchange import find_index, find_operations
 from indexpass.broker.oauth import OAuthError, required
-from indexpass.broker.pages import NOTHING_CHANGED, Pages, Refused
+from indexpass.broker.pages.frame import NOTHING_CHANGED, Pages, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from indexpass._url import MAX_URL_LENGTH, IndexUrl, parse_netloc
-from indexpass.broker.check import Facts
+from indexpass.broker.guarding.check import Facts
 from indexpass.errors import UrlError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Whose identity tokens are believed, and how that is found out."""
