@@ -12,6 +12,7 @@ import pytest
 
 from indexpass import _cli, _config, _diagnose
 from indexpass.broker.settings import file as settings_file
+from indexpass.broker.settings import trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,10 +124,10 @@ def test_the_reference_lists_the_keys_of_an_index_as_the_code_knows_them() -> No
 @pytest.mark.parametrize(
     ("heading", "keys"),
     [
-        ("Keys of the file", settings_file._KEYS),
-        ("Keys of an index", settings_file._INDEX_KEYS),
-        ("Keys of a trusted issuer", settings_file._ISSUER_KEYS),
-        ("Keys of a policy", settings_file._POLICY_KEYS),
+        ("Keys of the file", settings_file.KEYS),
+        ("Keys of an index", settings_file.INDEX_KEYS),
+        ("Keys of a trusted issuer", trust.ISSUER_KEYS),
+        ("Keys of a policy", trust.POLICY_KEYS),
     ],
     ids=["file", "index", "trusted-issuer", "policy"],
 )

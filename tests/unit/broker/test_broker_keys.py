@@ -18,7 +18,7 @@ from indexpass._secret import Secret
 from indexpass._wire import CLIENT_ID
 from indexpass.broker.exchange import MAX_SUBJECT_LENGTH
 from indexpass.broker.keys import Keys
-from indexpass.broker.settings.file import MAX_INDEX_URL_LENGTH, MAX_ISSUER_LENGTH
+from indexpass.broker.settings.values import MAX_INDEX_URL_LENGTH, MAX_ISSUER_LENGTH
 from indexpass.errors import StoreError
 
 if TYPE_CHECKING:

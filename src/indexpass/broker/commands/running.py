@@ -16,8 +16,7 @@ from indexpass._http import HttpClient
 from indexpass.broker import serve
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.service import Broker
-from indexpass.broker.settings import file as settings_file
-from indexpass.broker.settings import starter
+from indexpass.broker.settings import starter, values
 from indexpass.errors import ConfigError
 
 
@@ -84,6 +83,6 @@ def serve_command(  # noqa: PLR0913  # one for each option
 
 def _parsed_listen(text: str) -> tuple[str, int]:
     try:
-        return settings_file.parse_listen(text)
+        return values.parse_listen(text)
     except ValueError as error:
         raise ConfigError(f"--listen: {error}", hint="for example: --listen 127.0.0.1:8443") from error
