@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
-from indexpass import _wire
+from indexpass import _answer, _wire
 from indexpass._secret import Secret
 from indexpass.errors import BrokerMisbehaved
 
@@ -104,7 +104,7 @@ def parse_answer(query: str, *, state: str, issuer: str) -> Secret | None:
             hint="run the command again, and close other sign-in pages first",
         )
     if "error" in answer:
-        raise _wire.refusal(answer, "the broker")
+        raise _answer.refusal(answer, "the broker")
     code = answer.get("code", "")
     if not code:
         raise BrokerMisbehaved("the browser came back without a code")

@@ -18,6 +18,7 @@ TOKEN_EXPIRED = "the token has expired"  # noqa: S105  # what happened to one
 TOKEN_REVOKED = "the token was revoked"  # noqa: S105  # likewise
 TOKEN_UNKNOWN = "the token is not one of this broker"  # noqa: S105  # likewise
 TOKEN_ELSEWHERE = "the token is for another index"  # noqa: S105  # likewise
+TOKEN_OTHER_PROJECTS = "the token is for other projects of this index"  # noqa: S105  # likewise
 URL_UNGUARDED = "this URL belongs to no index of this broker"
 _MAX_CHALLENGE_LENGTH = 4096
 # One word of WWW-Authenticate: a scheme, or a parameter with its value quoted or bare (RFC 9110 section 11.6.1).

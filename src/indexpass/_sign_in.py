@@ -18,8 +18,9 @@ from indexpass.errors import BrokerMisbehaved, BrokerRefused, SessionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from indexpass._metadata import Metadata
     from indexpass._model import Http
-    from indexpass._wire import DeviceAuthorization, Metadata, TokenAnswer
+    from indexpass._wire import DeviceAuthorization, TokenAnswer
 
 _SLOW_DOWN_SECONDS = 5  # RFC 8628 section 3.5
 

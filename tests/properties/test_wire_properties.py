@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexpass._metadata import Metadata, ResourceMetadata
 from indexpass._model import Answer
 from indexpass._secret import Secret
 from indexpass._url import IndexUrl
-from indexpass._wire import DeviceAuthorization, Metadata, ResourceMetadata, TokenAnswer
+from indexpass._wire import DeviceAuthorization, TokenAnswer
 from indexpass.errors import BrokerError
 
 if TYPE_CHECKING:

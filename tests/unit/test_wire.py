@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from indexpass._metadata import Metadata, ResourceMetadata, well_known_url
 from indexpass._model import Answer, Operation
 from indexpass._secret import Secret
 from indexpass._url import IndexUrl
 from indexpass._wire import (
     DeviceAuthorization,
-    Metadata,
-    ResourceMetadata,
     TokenAnswer,
     device_form,
     device_token_form,
@@ -18,7 +17,6 @@ from indexpass._wire import (
     exchange_form,
     refresh_form,
     revoke_form,
-    well_known_url,
 )
 from indexpass.errors import BrokerMisbehaved, BrokerRefused, BrokerUnreachable
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from indexpass import _config, _wire
+from indexpass import _config, _metadata
 from indexpass._cache import Cache
 from indexpass._files import write_whole
 from indexpass._http import HttpClient
@@ -82,11 +82,11 @@ def _discovered(entry: _Entry) -> _Entry:
     The broker that it names has to say the same of itself (RFC 8414), and to keep its endpoints on its own host.
     """
     http = HttpClient()
-    answer = http.get_json(_wire.well_known_url(_wire.RESOURCE_METADATA_PATH, entry.url))
+    answer = http.get_json(_metadata.well_known_url(_metadata.RESOURCE_METADATA_PATH, entry.url))
     try:
-        found = _wire.ResourceMetadata.parse(answer, resource=entry.url)
-        answer = http.get_json(_wire.well_known_url(_wire.METADATA_PATH, IndexUrl.parse(found.broker)))
-        _wire.Metadata.parse(answer, issuer=found.broker)
+        found = _metadata.ResourceMetadata.parse(answer, resource=entry.url)
+        answer = http.get_json(_metadata.well_known_url(_metadata.METADATA_PATH, IndexUrl.parse(found.broker)))
+        _metadata.Metadata.parse(answer, issuer=found.broker)
     except BrokerError as error:
         error.hint = f"name the broker yourself: indexpass add {entry.url} --broker https://…"
         raise
