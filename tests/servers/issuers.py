@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -45,13 +46,18 @@ claims = { project_id = "1234" }
 
 
 class Issuer:
-    """Signs identity tokens with RS256 and publishes the key; a test may change ``documents`` or set ``failure``."""
+    """Signs identity tokens and publishes the keys.
+
+    A test may change ``documents`` or set ``failure``; where it is served, ``responses`` answer for their paths.
+    """
 
     def __init__(self, url: str = "https://ci.acme.example") -> None:
         self.url = url
         self.fetched: list[str] = []
         self.failure: Exception | None = None
-        self._keys: dict[str, rsa.RSAPrivateKey] = {}
+        self.responses: dict[str, Response] = {}
+        self._keys: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = {}
+        self._algorithms: dict[str, str] = {}
         self.add_key("first")
         self.documents: dict[str, object] = {
             f"{url}/.well-known/openid-configuration": {"issuer": url, "jwks_uri": f"{url}/keys"},
@@ -62,9 +68,25 @@ class Issuer:
         """Settings of a broker that lets the workloads of this issuer read ``acme``."""
         return READING.replace("{issuer}", self.url)
 
-    def add_key(self, kid: str) -> None:
-        """Publish one more key from now on."""
-        self._keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    def add_key(self, kid: str, algorithm: str = "RS256") -> None:
+        """Publish one more key from now on: of RS256, ES256 or ES384."""
+        curves = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1()}
+        self._algorithms[kid] = algorithm
+        self._keys[kid] = (
+            ec.generate_private_key(curves[algorithm])
+            if algorithm in curves
+            else rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        )
+
+    def public_pem(self, kid: str = "first") -> bytes:
+        """Return what everybody may have of a key."""
+        return self._keys[kid].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def sign(self, payload: bytes, *, kid: str = "first", headers: Mapping[str, object] | None = None) -> Secret:
+        """Sign whatever this is."""
+        return Secret(
+            jwt.api_jws.encode(payload, self._keys[kid], self._algorithms[kid], headers={"kid": kid, **(headers or {})})
+        )
 
     def token(
         self,
@@ -87,10 +109,11 @@ class Issuer:
             "project_id": "1234",
             **claims,
         }
-        key = self._keys.get(kid or "first", self._keys["first"])
+        known = kid if kid in self._keys else "first"
         kept = {name: value for name, value in all_claims.items() if name not in without}
         kid_header = {} if kid is None else {"kid": kid}
-        return Secret(jwt.encode(kept, key, "RS256", headers={**kid_header, **(headers or {})}))
+        algorithm = self._algorithms[known]
+        return Secret(jwt.encode(kept, self._keys[known], algorithm, headers={**kid_header, **(headers or {})}))
 
     def get_json(self, url: str) -> Answer:
         """Answer as a server would (see ``indexpass._model.Http``)."""
@@ -108,12 +131,13 @@ class Issuer:
         raise AssertionError((url, tuple(form)))
 
     def _jwks(self) -> dict[str, object]:
-        to_jwk = jwt.algorithms.RSAAlgorithm.to_jwk
-        return {
-            "keys": [
-                {**json.loads(to_jwk(key.public_key())), "kid": kid, "use": "sig"} for kid, key in self._keys.items()
-            ]
-        }
+        return {"keys": [{**_to_jwk(key), "kid": kid, "use": "sig"} for kid, key in self._keys.items()]}
+
+
+def _to_jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> dict[str, object]:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return dict(json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())))
+    return dict(json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())))
 
 
 @pytest.fixture
@@ -123,6 +147,8 @@ def issuer() -> Iterator[Issuer]:
     served = Issuer(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
     async def answer(request: Request) -> Response:
+        if request.url.path in served.responses:
+            return served.responses[request.url.path]
         found = served.get_json(f"{served.url}{request.url.path}")
         return JSONResponse(found.body, status_code=found.status)
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from base64 import urlsafe_b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import jwt
 import pytest
@@ -11,9 +14,13 @@ from hypothesis import strategies as st
 
 from indexpass._secret import Secret
 from indexpass.broker.settings.file import parse
-from indexpass.broker.trust.verify import Unverified, VerifiedClaims, Verifier
+from indexpass.broker.trust.jwt_text import NotJwt, read_jwt
+from indexpass.broker.trust.verify import STEPS, Unverified, VerifiedClaims, Verifier
 from indexpass.errors import BrokerMisbehaved, BrokerUnreachable
 from servers.issuers import AUDIENCE, Issuer
+
+if TYPE_CHECKING:
+    from indexpass._model import Answer, Http
 
 NOW = 1_800_000_000.0
 SETTINGS = parse(
@@ -33,7 +40,7 @@ class Desk:
     def __init__(self) -> None:
         self.now = NOW
         self.issuer = Issuer()
-        self.verifier = Verifier(SETTINGS, http=self.issuer, now=lambda: self.now)
+        self.verifier = Verifier(SETTINGS, http=self.issuer, public_http=self.issuer, now=lambda: self.now)
 
     def verify(self, token: Secret | None = None, **claims: object) -> VerifiedClaims:
         return self.verifier.verify(token or self.issuer.token(now=self.now, **claims))  # type: ignore[arg-type]
@@ -88,7 +95,9 @@ def test_an_audience_alone_in_a_list_is_single(desk: Desk) -> None:
         ({"without": ("sub",)}, "sub is missing"),
         ({"kid": None}, "header"),
         ({"kid": "unknown"}, "key"),
-        ({"headers": {"crit": ["x"], "x": 1}}, "not a JWT"),
+        ({"headers": {"crit": ["x"], "x": 1}}, "extension"),
+        ({"headers": {"typ": "at+jwt"}}, "another kind"),
+        ({"events": {}}, "another kind"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -238,3 +247,123 @@ def test_two_tokens_with_the_same_jti_have_the_same_replay_key(desk: Desk) -> No
 
 def test_a_token_is_remembered_until_the_leeway_after_its_end(desk: Desk) -> None:
     assert desk.verify(exp=NOW + 300).expires_at == NOW + 330
+
+
+@pytest.mark.parametrize("kind", ["JWT", "jwt", None], ids=str)
+def test_an_identity_token_says_that_it_is_a_jwt_or_nothing(desk: Desk, kind: str | None) -> None:
+    assert desk.verify(headers={"typ": kind} if kind else {})
+
+
+def test_each_refusal_names_the_step_that_failed(desk: Desk) -> None:
+    changes: list[dict[str, object]] = [
+        {"junk": "x" * 20_000},
+        {"iss": "https://evil.example"},
+        {"kid": None},
+        {"kid": "unknown"},
+        {"exp": NOW - 60},
+        {"aud": "https://elsewhere.example"},
+        {"sub": ""},
+    ]
+    steps = []
+    for change in changes:
+        with pytest.raises(Unverified) as caught:
+            desk.verify(**change)
+        steps.append(caught.value.step)
+    assert tuple(steps) == STEPS
+
+
+@pytest.mark.parametrize(
+    ("preset", "algorithm", "is_believed"),
+    [("aws", "ES384", True), ("aws", "ES256", False), ("buildkite", "RS256", True), ("buildkite", "ES256", False)],
+)
+def test_a_preset_says_which_algorithms_are_right(preset: str, algorithm: str, *, is_believed: bool) -> None:
+    url = {
+        "aws": "https://a103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws",
+        "buildkite": "https://agent.buildkite.com",
+    }[preset]
+    settings = parse(
+        f'issuer = "{AUDIENCE}"\n[[trusted-issuer]]\npreset = "{preset}"\nurl = "{url}"\n', file=Path("broker.toml")
+    )
+    issuer = Issuer(url)
+    issuer.add_key("this", algorithm)
+    verifier = Verifier(settings, http=issuer, public_http=issuer, now=lambda: NOW)
+    if is_believed:
+        assert verifier.verify(issuer.token(now=NOW, kid="this"))
+    else:
+        with pytest.raises(Unverified, match="algorithm"):
+            verifier.verify(issuer.token(now=NOW, kid="this"))
+
+
+PUBLIC, PRIVATE = "public", "private"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "jwks_uri", "ways"),
+    [
+        ('url = "https://ci.acme.example"', "https://ci.acme.example/keys", [PUBLIC, PUBLIC]),
+        ('url = "https://ci.acme.example"', "https://10.0.0.1/keys", [PUBLIC, PUBLIC]),
+        ('url = "https://ci.acme.example"\nprivate-network = true', "https://10.0.0.1/keys", [PRIVATE, PRIVATE]),
+        ('url = "https://10.0.0.1"', "https://10.0.0.1/keys", [PRIVATE, PRIVATE]),
+        ('url = "https://10.0.0.1"', "https://10.0.0.2/keys", [PRIVATE, PUBLIC]),
+        ('url = "https://ci.acme.example"\njwks-url = "https://10.0.0.1/keys"', "", [PRIVATE]),
+    ],
+    ids=[
+        "a name",
+        "a name that leads to an address",
+        "a private network",
+        "an address",
+        "an address that leads to another",
+        "an address for the keys",
+    ],
+)
+def test_only_what_the_settings_say_may_be_at_a_private_address(trusted: str, jwks_uri: str, ways: list[str]) -> None:
+    settings = parse(f'issuer = "{AUDIENCE}"\n[[trusted-issuer]]\nname = "ci"\n{trusted}\n', file=Path("broker.toml"))
+    url = settings.trusted_issuers[0].url
+    issuer, taken = Issuer(url), []
+    issuer.documents = {
+        f"{url}/.well-known/openid-configuration": {"issuer": url, "jwks_uri": jwks_uri},
+        settings.trusted_issuers[0].jwks_url or jwks_uri: issuer.get_json(f"{url}/keys").body,
+    }
+
+    class Way:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def get_json(self, asked: str) -> Answer:
+            taken.append(self.name)
+            return issuer.get_json(asked)
+
+    http, public_http = (cast("Http", Way(name)) for name in (PRIVATE, PUBLIC))
+    assert Verifier(settings, http=http, public_http=public_http, now=lambda: NOW).verify(issuer.token(now=NOW))
+    assert taken == ways
+
+
+def test_nobody_waits_for_new_keys_while_the_old_ones_serve(desk: Desk) -> None:
+    desk.verify()
+    desk.now += 301
+    is_asked, may_answer = threading.Event(), threading.Event()
+    answer = desk.issuer.get_json
+
+    def answer_late(url: str) -> Answer:
+        is_asked.set()
+        assert may_answer.wait(10)
+        return answer(url)
+
+    desk.issuer.get_json = answer_late  # type: ignore[method-assign]  # the double's, not ours
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(desk.verify)
+        assert is_asked.wait(10)
+        assert desk.verify()
+        may_answer.set()
+        assert slow.result(10)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [b'{"a": 1, "a": 2}', b'{"a": {"b": 1, "b": 1}}', b"[]", b'"text"', b"\xff", b"1" * 5000],
+    ids=["twice", "twice within", "a list", "a text", "bytes", "a long number"],
+)
+def test_what_could_be_read_in_two_ways_is_no_jwt(part: bytes) -> None:
+    header = urlsafe_b64encode(b'{"alg": "RS256"}').decode()
+    with pytest.raises(NotJwt):
+        read_jwt(f"{header}.{urlsafe_b64encode(part).decode()}.AA")

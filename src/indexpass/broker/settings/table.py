@@ -8,6 +8,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
+from indexpass.broker.settings.lines import find_line
 from indexpass.errors import ConfigError, UrlError
 
 if TYPE_CHECKING:
@@ -18,12 +19,18 @@ _T = TypeVar("_T")
 
 
 class Table:
-    """One table of a file. ``where`` names it in errors, such as ``[[index]] 2``; empty for the file itself."""
+    """One table of a file. ``where`` names it in errors, such as ``[[index]] 2``; empty for the file itself.
 
-    def __init__(self, file: Path, where: str, values: Mapping[str, object], known: Iterable[str]) -> None:
+    ``text`` is the whole file, in which errors find their line.
+    """
+
+    def __init__(
+        self, file: Path, where: str, values: Mapping[str, object], known: Iterable[str], *, text: str = ""
+    ) -> None:
         """Refuse keys that are not known. Raises ConfigError naming the nearest that is."""
         self._file = file
         self._where = where
+        self._text = text
         self.values = values
         for key in values:
             if key not in known:
@@ -31,8 +38,9 @@ class Table:
 
     def wrong(self, key: str, problem: str, *, hint: str) -> ConfigError:
         """Return the error that says what is wrong with ``key``."""
+        line = f":{find_line(self._text, self._where, key)}" if self._text else ""
         where = f"{self._where}: " if self._where else ""
-        return ConfigError(f"{self._file}: {where}{key}: {problem}", hint=hint)
+        return ConfigError(f"{self._file}{line}: {where}{key}: {problem}", hint=hint)
 
     def parsed(self, key: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
         """Return what ``parse`` makes of the text, or of ``default`` where the key is missing.
@@ -62,12 +70,40 @@ class Table:
             raise self.wrong(key, "not a list of texts", hint=f'write a list: {key} = ["…"]')
         return tuple(value)
 
-    def tables(self, key: str, known: Iterable[str]) -> tuple[Table, ...]:
-        """Return the tables that ``[[key]]`` begins, none if there are none. Raises ConfigError."""
+    def flag(self, key: str) -> bool:
+        """Return whether ``key`` is true; it is false where it is missing. Raises ConfigError."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "neither true nor false", hint=f"write {key} = true, without quotes")
+        return value
+
+    def table(self, key: str, known: Iterable[str]) -> Table | None:
+        """Return the table that ``[key]`` begins, or None if there is none. Raises ConfigError."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.wrong(key, "not a table", hint=f"write [{key}] on a line of its own")
+        return Table(self._file, f"[{key}]", value, known, text=self._text)
+
+    def each(
+        self, key: str, known: Iterable[str], read: Callable[[Table], _T], problems: list[ConfigError]
+    ) -> tuple[_T, ...]:
+        """Return what ``read`` makes of each table that ``[[key]]`` begins.
+
+        A table that is wrong is left out, and the ConfigError added to ``problems``. Raises ConfigError if what stands
+        there are no such tables.
+        """
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
             raise self.wrong(key, "not a list of tables", hint=f"write [[{key}]] with two brackets")
-        return tuple(Table(self._file, f"[[{key}]] {number}", table, known) for number, table in enumerate(value, 1))
+        found = []
+        for number, table in enumerate(value, 1):
+            try:
+                found.append(read(Table(self._file, f"[[{key}]] {number}", table, known, text=self._text)))
+            except ConfigError as error:  # noqa: PERF203  # one wrong table must not hide the next
+                problems.append(error)
+        return tuple(found)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
