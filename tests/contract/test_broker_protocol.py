@@ -12,10 +12,12 @@ import requests
 
 from indexpass._wire import CLIENT_ID, GRANT_DEVICE, GRANT_EXCHANGE, GRANT_REFRESH, TYPE_ID_TOKEN
 from servers.issuers import AUDIENCE, Issuer
+from servers.postgres import on_both
 
 if TYPE_CHECKING:
     from servers.brokers import RunningBroker, StartBroker
 
+pytestmark = on_both
 CI = """
 [[trusted-issuer]]
 name = "ci"
@@ -78,7 +80,7 @@ def test_the_metadata_names_the_issuer_and_only_endpoints_below_it(broker: Runni
     document = broker.get(path).json()
     assert document["issuer"] == broker.url
     endpoints = [value for key, value in document.items() if key.endswith(("_endpoint", "_uri"))]
-    assert len(endpoints) == 5
+    assert len(endpoints) == 6
     assert all(endpoint.startswith(f"{broker.url}/") for endpoint in endpoints)
 
 

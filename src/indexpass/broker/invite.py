@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from indexpass._wire import SCOPES, DeviceAuthorization
 from indexpass.broker.exchange import check_client, find_index, find_operations
-from indexpass.broker.oauth import required
+from indexpass.broker.oauth import OAuthError, required
 from indexpass.broker.state import devices
 
 if TYPE_CHECKING:
@@ -24,14 +24,17 @@ def invite(broker: Broker, form: Mapping[str, str], *, address: str) -> DeviceAu
     check_client(form)
     index = find_index(broker.settings, form.get("resource", ""))
     operations = find_operations(form.get("scope", ""))
+    now = broker.now()
     with broker.store.writing() as connection:
+        if wait := devices.wait_seconds(connection, address, now):
+            raise OAuthError("slow_down", "too many sign-ins wait for their code", status=429, retry_after=wait)
         device_code, user_code = devices.begin(
             connection,
             client_id=client_id,
             resource=index.resource,
             scope=" ".join(SCOPES[operation] for operation in operations),
             address=address,
-            now=broker.now(),
+            now=now,
         )
     page = f"{broker.settings.issuer}/device"
     return DeviceAuthorization(

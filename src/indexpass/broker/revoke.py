@@ -38,5 +38,5 @@ def revoke(broker: Broker, form: Mapping[str, str], *, address: str) -> None:
             return
         entry = replace(entry, who=who)
         audit.write(connection, entry)
-    audit.announce(entry)
+    broker.audit.announce(entry)
     broker.revocations.refresh(now)

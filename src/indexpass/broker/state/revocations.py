@@ -1,8 +1,8 @@
 """What is no longer valid before its time: written to the database, and held in memory for the checks.
 
-A token is revoked by its own id, or with all others of its session. Each process reads the list anew every few
-seconds, so a revocation reaches every process within that time. This module never removes an entry before the last
-token that it could concern has expired.
+A token is revoked by its own id, with all others of its session, or with all that a key has signed. Each process reads
+the list anew every few seconds, so a revocation reaches every process within that time. This module never removes an
+entry before the last token that it could concern has expired.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from indexpass.broker.state.store import Store
 
 REFRESH_SECONDS = 5
+_KEY_SECONDS = 10 * 365 * 24 * 3600  # for good: who has stolen a key writes any expiry into a token
 _log = logging.getLogger("indexpass.broker")
 
 
@@ -36,6 +37,18 @@ def revoke_token(connection: Connection, token: AccessToken) -> None:
     schema.insert_new(connection, schema.revocations, id=token.token_id, expires_at=token.expires_at)
 
 
+def revoke_key(connection: Connection, kid: str, now: float) -> None:
+    """Write down that nothing that this key has signed is valid any more."""
+    schema.insert_new(connection, schema.revocations, id=kid, expires_at=now + _KEY_SECONDS)
+
+
+def is_revoked(connection: Connection, token: AccessToken) -> bool:
+    """Is the token revoked, as the database knows it at this moment?"""
+    ids = (token.token_id, token.session, token.key_id)
+    query = select(schema.revocations.c.id).where(schema.revocations.c.id.in_(ids)).limit(1)
+    return connection.scalar(query) is not None
+
+
 class Revocations:
     """The list as this process knows it."""
 
@@ -44,10 +57,21 @@ class Revocations:
         self._store = store
         self._ids: frozenset[str] = frozenset()
         self._read_at = float("-inf")
+        self._known_at = float("-inf")
+
+    @property
+    def size(self) -> int:
+        """How many tokens and sessions are on the list."""
+        return len(self._ids)
+
+    def age(self, now: float) -> float:
+        """Return the seconds since the list could last be read."""
+        return now - self._known_at
 
     def has(self, token: AccessToken) -> bool:
-        """Is the token revoked, by itself or with its session?"""
-        return token.token_id in self._ids or token.session in self._ids
+        """Is the token revoked, by itself, with its session, or with the key that signed it?"""
+        ids = self._ids
+        return token.token_id in ids or token.session in ids or token.key_id in ids
 
     def is_due(self, now: float) -> bool:
         """Is the list older than five seconds, or from a future that the clock was set back from?"""
@@ -63,6 +87,8 @@ class Revocations:
         try:
             with self._store.reading() as connection:
                 self._ids = frozenset(connection.scalars(select(table.c.id).where(table.c.expires_at > now)))
+            self._known_at = now
         except SQLAlchemyError:
-            _log.warning("the list of revocations cannot be read; the one from before stays in use")
+            # The store has said aloud that the database does not answer; this comes every five seconds.
+            _log.debug("the list of revocations cannot be read; the one from before stays in use")
         self._read_at = now
