@@ -12,7 +12,10 @@ from sqlalchemy import select
 
 from indexpass._authorization import challenge_of, new_verifier
 from indexpass._wire import CLIENT_ID, GRANT_CODE
+from indexpass.broker.exchange import exchange
+from indexpass.broker.oauth import OAuthError
 from indexpass.broker.state import schema
+from servers.postgres import on_both
 from servers.visitors import VisitorBrowser
 
 if TYPE_CHECKING:
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
     import requests
 
     from indexpass._secret import Secret
+    from indexpass.broker.settings import GuardedIndex
     from servers.brokers import RunningBroker, StartBroker
 
+pytestmark = on_both
 CALLBACK = "http://127.0.0.1:49152/callback"
 STATE = "the-state"
 
@@ -67,7 +72,7 @@ def broker(start_broker: StartBroker) -> RunningBroker:
 
 
 @pytest.fixture
-def program(broker: RunningBroker) -> Program:
+def app(broker: RunningBroker) -> Program:
     return Program(broker)
 
 
@@ -78,7 +83,7 @@ def browser(broker: RunningBroker) -> Iterator[VisitorBrowser]:
 
 
 def answer_in(page: requests.Response) -> dict[str, str]:
-    """Return what the redirect brings to the program."""
+    """Return what the redirect brings to the app."""
     assert page.status_code == 303, page.text
     url = urlsplit(page.headers["Location"])
     assert f"{url.scheme}://{url.netloc}{url.path}" == CALLBACK
@@ -108,58 +113,58 @@ def test_the_metadata_says_that_codes_are_bound_and_answers_signed_with_a_name(b
     assert GRANT_CODE in document["grant_types_supported"]
 
 
-def test_who_is_not_signed_in_signs_in_and_then_sees_what_is_asked(program: Program, browser: VisitorBrowser) -> None:
-    assert "<h1>Sign in</h1>" in browser.open(program.url()).text
+def test_who_is_not_signed_in_signs_in_and_then_sees_what_is_asked(app: Program, browser: VisitorBrowser) -> None:
+    assert "<h1>Sign in</h1>" in browser.open(app.url()).text
     page = browser.sign_in().text
-    shown = ["Is this you?", "indexpass", "acme", program.broker.index, "Download packages", "on this computer"]
+    shown = ["Is this you?", "indexpass", "acme", app.broker.index, "Download packages", "on this computer"]
     assert [text for text in shown if text not in page] == []
 
 
-def test_a_wrong_password_does_not_lose_the_request(program: Program, browser: VisitorBrowser) -> None:
-    browser.open(program.url())
+def test_a_wrong_password_does_not_lose_the_request(app: Program, browser: VisitorBrowser) -> None:
+    browser.open(app.url())
     assert browser.sign_in("wrong").status_code == 403
     assert "Is this you?" in browser.sign_in().text
 
 
-def test_an_approval_brings_a_code_the_state_and_the_broker_s_name(program: Program, browser: VisitorBrowser) -> None:
-    browser.open(program.url())
+def test_an_approval_brings_a_code_the_state_and_the_broker_s_name(app: Program, browser: VisitorBrowser) -> None:
+    browser.open(app.url())
     browser.sign_in()
     answer = answer_in(browser.decide())
     assert answer.pop("code")
-    assert answer == {"state": STATE, "iss": program.broker.url}
+    assert answer == {"state": STATE, "iss": app.broker.url}
 
 
-def test_a_denial_brings_an_error_and_the_broker_s_name(program: Program, browser: VisitorBrowser) -> None:
-    browser.open(program.url())
+def test_a_denial_brings_an_error_and_the_broker_s_name(app: Program, browser: VisitorBrowser) -> None:
+    browser.open(app.url())
     browser.sign_in()
     answer = answer_in(browser.decide("deny"))
-    assert (answer["error"], answer["state"], answer["iss"]) == ("access_denied", STATE, program.broker.url)
+    assert (answer["error"], answer["state"], answer["iss"]) == ("access_denied", STATE, app.broker.url)
     assert "code" not in answer
 
 
-def test_a_code_yields_a_token_that_opens_the_index_and_a_session(program: Program, browser: VisitorBrowser) -> None:
-    grant = program.redeem(approve(browser, program.url())).json()
+def test_a_code_yields_a_token_that_opens_the_index_and_a_session(app: Program, browser: VisitorBrowser) -> None:
+    grant = app.redeem(approve(browser, app.url())).json()
     assert (grant["user"], grant["scope"], grant["expires_in"]) == ("alice", "pypi:read", 3600)
-    assert program.broker.get("/simple/", grant["access_token"]).status_code == 200
-    assert program.broker.refresh(grant["refresh_token"]).status_code == 200
+    assert app.broker.get("/simple/", grant["access_token"]).status_code == 200
+    assert app.broker.refresh(grant["refresh_token"]).status_code == 200
 
 
-def test_a_code_is_for_the_scope_that_was_approved(program: Program, browser: VisitorBrowser) -> None:
-    grant = program.redeem(approve(browser, program.url(scope="pypi:write pypi:read"))).json()
+def test_a_code_is_for_the_scope_that_was_approved(app: Program, browser: VisitorBrowser) -> None:
+    grant = app.redeem(approve(browser, app.url(scope="pypi:write pypi:read"))).json()
     assert grant["scope"] == "pypi:read pypi:write"
 
 
-def test_a_program_may_listen_on_the_ipv6_loopback(program: Program, browser: VisitorBrowser) -> None:
-    browser.open(program.url(redirect_uri="http://[::1]:49152/callback"))
+def test_a_program_may_listen_on_the_ipv6_loopback(app: Program, browser: VisitorBrowser) -> None:
+    browser.open(app.url(redirect_uri="http://[::1]:49152/callback"))
     browser.sign_in()
     assert browser.decide().headers["Location"].startswith("http://[::1]:49152/callback?")
 
 
-def test_the_steps_are_audited(program: Program, browser: VisitorBrowser) -> None:
-    program.redeem(approve(browser, program.url()))
-    browser.open(program.url())
+def test_the_steps_are_audited(app: Program, browser: VisitorBrowser) -> None:
+    app.redeem(approve(browser, app.url()))
+    browser.open(app.url())
     browser.decide("deny")
-    with program.broker.broker.store.reading() as connection:
+    with app.broker.broker.store.reading() as connection:
         rows = connection.execute(select(schema.audit.c.event, schema.audit.c.who, schema.audit.c.result)).all()
     assert [tuple(row) for row in rows] == [
         ("sign-in", "alice", "granted"),
@@ -169,9 +174,9 @@ def test_the_steps_are_audited(program: Program, browser: VisitorBrowser) -> Non
     ]
 
 
-def test_a_code_is_kept_as_a_hash_only(program: Program, browser: VisitorBrowser) -> None:
-    code = approve(browser, program.url())
-    with program.broker.broker.store.reading() as connection:
+def test_a_code_is_kept_as_a_hash_only(app: Program, browser: VisitorBrowser) -> None:
+    code = approve(browser, app.url())
+    with app.broker.broker.store.reading() as connection:
         row = connection.execute(select(schema.authorization_codes)).one()
     assert not any(code in str(value) for value in row)
 
@@ -208,21 +213,21 @@ def test_a_code_is_kept_as_a_hash_only(program: Program, browser: VisitorBrowser
     ],
 )
 def test_a_request_without_a_known_program_and_place_is_shown(
-    program: Program, browser: VisitorBrowser, changes: dict[str, str | None]
+    app: Program, browser: VisitorBrowser, changes: dict[str, str | None]
 ) -> None:
-    page = browser.open(program.url(**changes))
+    page = browser.open(app.url(**changes))
     assert (page.status_code, "Location" in page.headers) == (400, False)
     assert "This link cannot be used" in page.text
     assert "evil" not in page.text
 
 
-def test_a_parameter_that_stands_twice_is_shown(program: Program, browser: VisitorBrowser) -> None:
-    page = browser.open(f"{program.url()}&redirect_uri=https%3A%2F%2Fevil.example%2Fcallback")
+def test_a_parameter_that_stands_twice_is_shown(app: Program, browser: VisitorBrowser) -> None:
+    page = browser.open(f"{app.url()}&redirect_uri=https%3A%2F%2Fevil.example%2Fcallback")
     assert (page.status_code, "Location" in page.headers) == (400, False)
 
 
-def test_bytes_that_are_no_text_are_shown(program: Program, browser: VisitorBrowser) -> None:
-    page = browser.open(f"{program.url()}&x=%ff")
+def test_bytes_that_are_no_text_are_shown(app: Program, browser: VisitorBrowser) -> None:
+    page = browser.open(f"{app.url()}&x=%ff")
     assert (page.status_code, "Location" in page.headers) == (400, False)
 
 
@@ -246,23 +251,23 @@ def test_bytes_that_are_no_text_are_shown(program: Program, browser: VisitorBrow
     ],
 )
 def test_a_request_that_is_not_complete_goes_back_with_the_state(
-    program: Program, browser: VisitorBrowser, changes: dict[str, str | None], error: str
+    app: Program, browser: VisitorBrowser, changes: dict[str, str | None], error: str
 ) -> None:
-    answer = answer_in(browser.open(program.url(**changes)))
-    assert (answer["error"], answer["state"], answer["iss"]) == (error, STATE, program.broker.url)
+    answer = answer_in(browser.open(app.url(**changes)))
+    assert (answer["error"], answer["state"], answer["iss"]) == (error, STATE, app.broker.url)
 
 
 @pytest.mark.parametrize("state", [None, "x" * 513, "a\r\nb", "\u00e9"], ids=["none", "long", "newline", "not-ascii"])
 def test_a_state_that_cannot_be_sent_back_is_an_error_without_it(
-    program: Program, browser: VisitorBrowser, state: str | None
+    app: Program, browser: VisitorBrowser, state: str | None
 ) -> None:
-    answer = answer_in(browser.open(program.url(state=state)))
+    answer = answer_in(browser.open(app.url(state=state)))
     assert (answer["error"], "state" in answer) == ("invalid_request", False)
 
 
-def test_a_state_comes_back_letter_by_letter(program: Program, browser: VisitorBrowser) -> None:
+def test_a_state_comes_back_letter_by_letter(app: Program, browser: VisitorBrowser) -> None:
     state = """ &=#%+"<>'/?;:"""
-    browser.open(program.url(state=state))
+    browser.open(app.url(state=state))
     browser.sign_in()
     assert answer_in(browser.decide())["state"] == state
 
@@ -270,33 +275,33 @@ def test_a_state_comes_back_letter_by_letter(program: Program, browser: VisitorB
 # Forms
 
 
-def test_nobody_approves_without_signing_in(program: Program, browser: VisitorBrowser) -> None:
-    browser.open(program.url())
-    page = browser.send("/oauth/authorize", request=urlsplit(program.url()).query, decision="approve")
+def test_nobody_approves_without_signing_in(app: Program, browser: VisitorBrowser) -> None:
+    browser.open(app.url())
+    page = browser.send("/oauth/authorize", request=urlsplit(app.url()).query, decision="approve")
     assert (page.status_code, "Location" in page.headers) == (403, False)
     assert "Sign in first" in page.text
 
 
-def test_a_forged_form_is_refused(program: Program, browser: VisitorBrowser) -> None:
-    browser.open(program.url())
+def test_a_forged_form_is_refused(app: Program, browser: VisitorBrowser) -> None:
+    browser.open(app.url())
     browser.sign_in()
     assert browser.decide(form_token="guessed").status_code == 403
 
 
 @pytest.mark.parametrize("field", ["request", "decision"])
-def test_a_form_that_is_not_complete_changes_nothing(program: Program, browser: VisitorBrowser, field: str) -> None:
-    browser.open(program.url())
+def test_a_form_that_is_not_complete_changes_nothing(app: Program, browser: VisitorBrowser, field: str) -> None:
+    browser.open(app.url())
     browser.sign_in()
     page = browser.submit("decision", **{"decision": "approve", field: "no"})
     assert (page.status_code, "Location" in page.headers) == (400, False)
 
 
 @pytest.mark.parametrize("form", ["password", "decision"], ids=["sign-in", "confirm"])
-def test_no_form_leads_to_a_place_that_is_not_allowed(program: Program, browser: VisitorBrowser, form: str) -> None:
-    browser.open(program.url())
+def test_no_form_leads_to_a_place_that_is_not_allowed(app: Program, browser: VisitorBrowser, form: str) -> None:
+    browser.open(app.url())
     if form == "decision":
         browser.sign_in()
-    request = urlsplit(program.url(redirect_uri="https://evil.example/callback")).query
+    request = urlsplit(app.url(redirect_uri="https://evil.example/callback")).query
     page = browser.submit(form, request=request, decision="approve", user="alice", password="wrong")
     assert (page.status_code, "Location" in page.headers) == (400, False)
 
@@ -307,15 +312,15 @@ def test_no_form_leads_to_a_place_that_is_not_allowed(program: Program, browser:
     ids=["ipv4", "ipv6"],
 )
 def test_the_form_of_a_decision_may_lead_to_its_program_and_nowhere_else(
-    program: Program, browser: VisitorBrowser, redirect_uri: str, source: str
+    app: Program, browser: VisitorBrowser, redirect_uri: str, source: str
 ) -> None:
-    browser.open(program.url(redirect_uri=redirect_uri))
+    browser.open(app.url(redirect_uri=redirect_uri))
     policy = browser.sign_in().headers["Content-Security-Policy"]
     assert f"form-action 'self' {source};" in policy
 
 
-def test_the_answer_is_not_to_be_cached_or_referred_to(program: Program, browser: VisitorBrowser) -> None:
-    browser.open(program.url())
+def test_the_answer_is_not_to_be_cached_or_referred_to(app: Program, browser: VisitorBrowser) -> None:
+    browser.open(app.url())
     browser.sign_in()
     headers = browser.decide().headers
     assert (headers["Cache-Control"], headers["Referrer-Policy"]) == ("no-store", "same-origin")
@@ -336,68 +341,91 @@ def test_the_answer_is_not_to_be_cached_or_referred_to(program: Program, browser
     ],
 )
 def test_a_code_is_worth_nothing_to_who_did_not_ask_for_it(
-    program: Program, browser: VisitorBrowser, changes: dict[str, str], error: tuple[int, str]
+    app: Program, browser: VisitorBrowser, changes: dict[str, str], error: tuple[int, str]
 ) -> None:
-    code = approve(browser, program.url())
-    assert error_of(program.redeem(code, **changes)) == error
-    assert program.redeem(code).status_code == 200  # and the thief has not spoilt it
+    code = approve(browser, app.url())
+    assert error_of(app.redeem(code, **changes)) == error
+    assert app.redeem(code).status_code == 200  # and the thief has not spoilt it
 
 
-def test_the_challenge_is_not_the_verifier(program: Program, browser: VisitorBrowser) -> None:
-    code = approve(browser, program.url())
-    assert error_of(program.redeem(code, code_verifier=challenge_of(program.verifier))) == (400, "invalid_grant")
+def test_the_challenge_is_not_the_verifier(app: Program, browser: VisitorBrowser) -> None:
+    code = approve(browser, app.url())
+    assert error_of(app.redeem(code, code_verifier=challenge_of(app.verifier))) == (400, "invalid_grant")
 
 
-def test_the_code_of_another_request_does_not_fit(program: Program, browser: VisitorBrowser) -> None:
-    other = Program(program.broker)
-    approve(browser, program.url())
+def test_the_code_of_another_request_does_not_fit(app: Program, browser: VisitorBrowser) -> None:
+    other = Program(app.broker)
+    approve(browser, app.url())
     browser.open(other.url())
     code = answer_in(browser.decide())["code"]
-    assert error_of(program.redeem(code)) == (400, "invalid_grant")
+    assert error_of(app.redeem(code)) == (400, "invalid_grant")
 
 
-def test_a_code_that_nobody_made_is_refused(program: Program) -> None:
-    assert error_of(program.redeem("ipc_guessed")) == (400, "invalid_grant")
+def test_a_code_that_nobody_made_is_refused(app: Program) -> None:
+    assert error_of(app.redeem("ipc_guessed")) == (400, "invalid_grant")
 
 
-def test_a_code_lives_for_a_minute(program: Program, browser: VisitorBrowser) -> None:
-    code = approve(browser, program.url())
-    program.broker.clock.advance(61)
-    assert error_of(program.redeem(code)) == (400, "invalid_grant")
+def test_a_code_lives_for_a_minute(app: Program, browser: VisitorBrowser) -> None:
+    code = approve(browser, app.url())
+    app.broker.clock.advance(61)
+    assert error_of(app.redeem(code)) == (400, "invalid_grant")
 
 
-def test_a_code_that_is_used_twice_ends_the_session_that_came_from_it(
-    program: Program, browser: VisitorBrowser
-) -> None:
-    code = approve(browser, program.url())
-    grant = program.redeem(code).json()
-    assert error_of(program.redeem(code)) == (400, "invalid_grant")
-    assert program.broker.refresh(grant["refresh_token"]).json()["error"] == "invalid_grant"
-    assert program.broker.get("/simple/", grant["access_token"]).status_code == 401
+def test_a_code_that_is_used_twice_ends_the_session_that_came_from_it(app: Program, browser: VisitorBrowser) -> None:
+    code = approve(browser, app.url())
+    grant = app.redeem(code).json()
+    assert error_of(app.redeem(code)) == (400, "invalid_grant")
+    assert app.broker.refresh(grant["refresh_token"]).json()["error"] == "invalid_grant"
+    assert app.broker.get("/simple/", grant["access_token"]).status_code == 401
 
 
 def test_a_second_use_is_noticed_even_hours_later_and_without_the_verifier(
-    program: Program, browser: VisitorBrowser
+    app: Program, browser: VisitorBrowser
 ) -> None:
-    code = approve(browser, program.url())
-    grant = program.redeem(code).json()
-    program.broker.clock.advance(3 * 3600)
-    program.broker.broker.store.purge(program.broker.clock())
-    assert error_of(program.redeem(code, code_verifier="x" * 43)) == (400, "invalid_grant")
-    assert program.broker.refresh(grant["refresh_token"]).json()["error"] == "invalid_grant"
+    code = approve(browser, app.url())
+    grant = app.redeem(code).json()
+    app.broker.clock.advance(3 * 3600)
+    app.broker.broker.store.purge(app.broker.clock())
+    assert error_of(app.redeem(code, code_verifier="x" * 43)) == (400, "invalid_grant")
+    assert app.broker.refresh(grant["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_two_who_use_a_code_at_the_same_moment_end_the_session_that_one_of_them_has_begun(
+    app: Program, browser: VisitorBrowser
+) -> None:
+    code, broker = approve(browser, app.url()), app.broker
+    form = {
+        "grant_type": GRANT_CODE,
+        "client_id": CLIENT_ID,
+        "code": code,
+        "redirect_uri": CALLBACK,
+        "code_verifier": app.verifier.reveal(),
+    }
+    grants = []
+
+    def be_overtaken(_subject: object) -> GuardedIndex:
+        """Let another request go all the way, after this one has looked at the code and before it uses it."""
+        grants.append(app.redeem(code).json())
+        return broker.broker.settings.indexes[0]
+
+    with pytest.raises(OAuthError, match="used before"):
+        exchange(broker.broker, form, address="192.0.2.1", choose=be_overtaken)
+    broker.clock.advance(6)  # the list of revocations is read anew
+    assert broker.refresh(grants[0]["refresh_token"]).json()["error"] == "invalid_grant"
+    assert broker.get("/simple/", grants[0]["access_token"]).status_code == 401
 
 
 def test_a_denial_by_policy_does_not_use_the_code_up(start_broker: StartBroker) -> None:
     broker = start_broker('[[index]]\nname = "closed"\nurl = "https://closed.example/simple/"\n')
-    program = Program(broker)
+    app = Program(broker)
     with closing(VisitorBrowser(broker)) as browser:
-        code = approve(browser, program.url())
-    denied = program.redeem(code, resource="https://closed.example/simple/")
-    assert (error_of(denied), program.redeem(code).status_code) == ((400, "invalid_target"), 200)
+        code = approve(browser, app.url())
+    denied = app.redeem(code, resource="https://closed.example/simple/")
+    assert (error_of(denied), app.redeem(code).status_code) == ((400, "invalid_target"), 200)
 
 
-def test_codes_that_nobody_used_are_forgotten(program: Program, browser: VisitorBrowser) -> None:
-    approve(browser, program.url())
-    program.broker.broker.store.purge(program.broker.clock() + 61)
-    with program.broker.broker.store.reading() as connection:
+def test_codes_that_nobody_used_are_forgotten(app: Program, browser: VisitorBrowser) -> None:
+    approve(browser, app.url())
+    app.broker.broker.store.purge(app.broker.clock() + 61)
+    with app.broker.broker.store.reading() as connection:
         assert connection.execute(select(schema.authorization_codes)).all() == []

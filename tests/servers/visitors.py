@@ -48,6 +48,25 @@ class VisitorBrowser:
         action, fields = next((action, fields) for action, fields in _forms(self.page.text) if field in fields)
         return self.send(action, **{**fields, **values})
 
+    def submit_to(self, path: str) -> requests.Response:
+        """Send the form that goes to ``path``, as it is."""
+        action, fields = next((action, fields) for action, fields in _forms(self.page.text) if action == path)
+        return self.send(action, **fields)
+
+    def sign_out(self) -> requests.Response:
+        """Press "Sign out", which stands on every page of who is signed in."""
+        self.open("/sessions")
+        return self.submit_to("/signout")
+
+    @property
+    def cookies(self) -> list[str]:
+        """What the broker had it keep."""
+        return [cookie.value or "" for cookie in self._http.cookies]
+
+    def forget_cookies(self) -> None:
+        """Be a browser that was never here."""
+        self._http.cookies.clear()
+
     def send(self, path: str, **fields: str) -> requests.Response:
         """Send a form with the session's token that the page at hand has."""
         token = next(fields["form_token"] for _, fields in _forms(self.page.text))

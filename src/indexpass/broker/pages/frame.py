@@ -7,7 +7,7 @@ module never checks a password, and never shows, logs or keeps one.
 from __future__ import annotations
 
 import hmac
-import math
+import json
 from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -17,20 +17,30 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from indexpass._url import IndexUrl
-from indexpass.broker.pages.visitors import Visitor, VisitorCookie
+from indexpass._wire import SCOPES
+from indexpass.broker.pages.times import duration
+from indexpass.broker.pages.visitors import KnownBrowser, KnownBrowserCookie, Visitor, VisitorCookie
+from indexpass.broker.policy import Denial, Person, decide
+from indexpass.broker.settings import People
+from indexpass.broker.state import users
+from indexpass.broker.state.database import DatabaseAway
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
+    from indexpass.broker.pages.errand import Errand
     from indexpass.broker.service import Broker
+    from indexpass.broker.settings import GuardedIndex
 
     Handler = Callable[[Request], Awaitable[Response]]
 
 MAX_FORM_BYTES = 8 * 1024  # a password of 1,024 characters fits, whatever its alphabet
+MAX_GROUPS_LENGTH = 2500  # of all names as JSON: browsers drop a cookie of more than 4 KiB
 NOTHING_CHANGED = "Nothing was changed."
-_RIGHTS = {"pypi:read": "Download packages", "pypi:write": "Upload packages"}
+_RIGHTS = {"read": "Download packages", "upload": "Upload packages"}
+_AWAY_SECONDS = 30
 
 
 class Refused(Exception):
@@ -57,7 +67,9 @@ class Pages:
         self.broker = broker
         self.base = urlsplit(broker.settings.issuer).path.rstrip("/")  # a proxy may remove it before we see it
         self._origin = broker.settings.origin
-        self._cookie = VisitorCookie(broker.keys.cookie_secret(), is_https=self._origin.scheme == "https")
+        secret, is_https = broker.keys.cookie_secret(), self._origin.scheme == "https"
+        self._cookie = VisitorCookie(secret, is_https=is_https)
+        self._known_browser_cookie = KnownBrowserCookie(secret, is_https=is_https)
         loader = PackageLoader("indexpass.broker.pages")
         self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
         self._stylesheet = files("indexpass.broker.pages").joinpath("templates/indexpass.css").read_bytes()
@@ -67,9 +79,12 @@ class Pages:
 
         async def answer(request: Request) -> Response:
             try:
-                return await handler(request)
-            except Refused as refused:
-                return await self._refuse(request, refused)
+                try:
+                    return await handler(request)
+                except Refused as refused:
+                    return self._refuse(await self.visitor(request), refused)
+            except DatabaseAway:
+                return self._refuse(Visitor.arriving("", self.broker.now()), _away())
 
         return answer
 
@@ -87,6 +102,47 @@ class Pages:
         page = HTMLResponse(html, status, headers=_headers(form_targets))
         self._cookie.write(page, visitor)
         return page
+
+    async def sign_in(
+        self, visitor: Visitor, errand: Errand, *, name: str = "", problem: str = "", status: int = 200
+    ) -> Response:
+        """Return the page that asks who this is; the errand comes back with the answer.
+
+        The company's own sign-in is offered where there is one, and a password is asked for unless nobody has any.
+        """
+        company = self.broker.settings.company
+        values = {
+            "errand": errand,
+            "name": name,
+            "problem": problem,
+            "company": company.name if company else "",
+            "has_passwords": company is None or await run_in_threadpool(self._has_passwords),
+        }
+        return self.page("sign_in", visitor, values, status)
+
+    def arriving(self, user: str, groups: frozenset[str] = frozenset()) -> Visitor:
+        """Return the visitor that somebody is once they have signed in.
+
+        Of the groups that the company named, only those that a policy names too are kept: they travel in a cookie.
+        Raises Refused if even those are too many.
+        """
+        known = groups & self._groups_of_policies()
+        if len(json.dumps(sorted(known))) > MAX_GROUPS_LENGTH:
+            raise Refused(403, "You are in too many groups", "Ask who runs this broker to name fewer in its policies.")
+        return Visitor.arriving(user, self.broker.now(), known)
+
+    def enter(self, user: str, place: str) -> Response:
+        """Sign in somebody who has proved it by a password, and send them on to ``place``, a path below our URL.
+
+        The browser is known from now on as one that this person uses.
+        """
+        answer = self.redirect(f"{self.base}{place}", self.arriving(user))
+        self._known_browser_cookie.write(answer, user, self.broker.now())
+        return answer
+
+    def known_browser(self, request: Request) -> KnownBrowser | None:
+        """Return as whom this browser has been signed in before, or None if it has not."""
+        return self._known_browser_cookie.read(request.cookies, self.broker.now())
 
     def confirm(  # noqa: PLR0913  # what a person decides about, all by keyword
         self,
@@ -107,7 +163,7 @@ class Pages:
             "client_id": client_id,
             "index": self.index_name(resource),
             "resource": resource,
-            "rights": [_RIGHTS.get(each, each) for each in scope.split()],
+            "rights": self._rights(visitor, resource, scope),
             "session": duration(self.broker.settings.session_seconds),
             "action": f"{self.base}{'/device' if device else '/oauth/authorize'}",
             "form": form,
@@ -142,25 +198,53 @@ class Pages:
         return visitor, form
 
     async def visitor(self, request: Request) -> Visitor:
-        """Return who the cookie says this is, or a new visitor if it says nothing or names a user who was removed."""
+        """Return who the cookie says this is.
+
+        That is a new visitor if it says nothing, or names somebody who was removed or signed out everywhere since.
+        """
         now = self.broker.now()
-        visitor = self._cookie.read(request.cookies, now)
-        if visitor is None or (visitor.user and await run_in_threadpool(self.broker.store.user, visitor.user) is None):
-            return Visitor.arriving("", now)
+        visitor = self._cookie.read(request.cookies, now) or Visitor.arriving("", now)
+        if visitor.user:
+            user = await run_in_threadpool(self.broker.store.user, visitor.user)
+            if user is None or not user.may_be_signed_in(visitor.since):
+                return Visitor.arriving("", now)
         return visitor
 
     def index_name(self, resource: str) -> str:
         """Return what the settings call the index of this URL; empty if they no longer have it."""
-        index = self.broker.settings.index_for(IndexUrl.parse(resource))
+        index = self._index(resource)
         return index.name if index else ""
 
     async def audit(self, request: Request, **facts: str) -> None:
         """Write down what was decided; no answer leaves before."""
         await run_in_threadpool(self.broker.audit.record, address=address(request), **facts)
 
-    async def _refuse(self, request: Request, refused: Refused) -> Response:
+    def _index(self, resource: str) -> GuardedIndex | None:
+        return self.broker.settings.index_for(IndexUrl.parse(resource))
+
+    def _rights(self, visitor: Visitor, resource: str, scope: str) -> list[dict[str, str]]:
+        """Return what the program asks for, each with what this person may not have of it."""
+        index, person = self._index(resource), Person(visitor.user, visitor.groups)
+        rights = []
+        for operation in (operation for operation, name in SCOPES.items() if name in scope.split()):
+            decision = decide(self.broker.settings, person, index, operation) if index else Denial("")
+            if isinstance(decision, Denial):
+                note = "no policy of this broker lets you"
+            else:
+                note = "" if decision.projects is None else f"only {', '.join(sorted(decision.projects))}"
+            rights.append({"name": _RIGHTS[operation], "note": note})
+        return rights
+
+    def _groups_of_policies(self) -> frozenset[str]:
+        people = (policy.who for policy in self.broker.settings.policies if isinstance(policy.who, People))
+        return frozenset().union(*(each.groups for each in people))
+
+    def _has_passwords(self) -> bool:
+        with self.broker.store.reading() as connection:
+            return users.has_passwords(connection)
+
+    def _refuse(self, visitor: Visitor, refused: Refused) -> Response:
         """Say why the request went no further. This sets no cookie: another site's form must not sign anybody out."""
-        visitor = await self.visitor(request)
         headers = {**_headers(), "Retry-After": str(refused.wait)} if refused.wait else _headers()
         values = {"heading": refused.heading, "message": refused.message, "has_start": refused.has_start}
         html = self._render("error", visitor, values)
@@ -177,11 +261,9 @@ def address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def duration(seconds: float) -> str:
-    """Say it in minutes, or in hours where it comes out even."""
-    minutes = max(1, math.ceil(seconds / 60))
-    count, unit = (minutes, "minute") if minutes % 60 else (minutes // 60, "hour")
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+def _away() -> Refused:
+    message = "Its database does not answer. Try again in a minute."
+    return Refused(503, "The broker cannot answer now", message, wait=_AWAY_SECONDS, has_start=False)
 
 
 def _headers(form_targets: tuple[str, ...] = ()) -> dict[str, str]:

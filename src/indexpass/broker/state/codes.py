@@ -18,6 +18,7 @@ from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import OAuthError
 from indexpass.broker.state import sessions
 from indexpass.broker.state.devices import Approval
+from indexpass.broker.state.groups import dump_groups, load_groups
 from indexpass.broker.state.schema import authorization_codes as table
 
 if TYPE_CHECKING:
@@ -28,13 +29,22 @@ if TYPE_CHECKING:
 LIFE_SECONDS = 60  # the program waits for it; RFC 6749 allows ten minutes, which nothing needs
 
 
-def begin(connection: Connection, asked: AuthorizationRequest, user: str, *, client_id: str, now: float) -> Secret:
+def begin(  # noqa: PLR0913  # who approved what, and when, all by keyword
+    connection: Connection,
+    asked: AuthorizationRequest,
+    user: str,
+    *,
+    client_id: str,
+    now: float,
+    groups: frozenset[str] = frozenset(),
+) -> Secret:
     """Write down that the person approved the request, and return the code that says so."""
     code = Secret(f"ipc_{secrets.token_urlsafe(32)}")
     connection.execute(
         insert(table).values(
             code_sha256=fingerprint(code),
             user=user,
+            groups=dump_groups(groups),
             client_id=client_id,
             redirect_uri=asked.redirect_uri,
             code_challenge=asked.code_challenge,
@@ -64,7 +74,7 @@ def find(  # noqa: PLR0913  # what a code is bound to, all by keyword
         return OAuthError("invalid_grant", "the code was made for another client or redirect_uri")
     if not hmac.compare_digest(row.code_challenge, challenge_of(verifier)):
         return OAuthError("invalid_grant", "the code_verifier does not belong to the code_challenge")
-    return Approval(row.user, row.resource, row.scope)
+    return Approval(row.user, row.resource, row.scope, load_groups(row.groups))
 
 
 def redeem(connection: Connection, code: Secret, session_id: str, *, keep_until: float) -> bool:

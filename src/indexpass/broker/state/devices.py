@@ -6,16 +6,18 @@ for a person to read and type. This module never decides what the person may do.
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, func, select, true, update
 
 from indexpass._secret import Secret
 from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import OAuthError
 from indexpass.broker.state import schema
+from indexpass.broker.state.groups import dump_groups, load_groups
 from indexpass.broker.state.schema import device_codes as table
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 LIFE_SECONDS = 600
 INTERVAL_SECONDS = 5
 SLOW_DOWN_SECONDS = 5  # RFC 8628 section 3.5
+# How many may wait at once. Each that waits makes guessing a code a little easier, and is a row in the database. A
+# company behind one address stays below the first number; the second is 34 bits against 5,000, at five guesses each.
+MAX_WAITING_AT_ADDRESS = 200
+MAX_WAITING = 5_000
 _TOLERANCE_SECONDS = 1  # a client that waits exactly the interval may arrive a little early
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628 section 6.1: no vowels, so no words; nothing that looks like a digit
 _CODE_LENGTH = 8
@@ -44,11 +50,15 @@ class DeviceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """An approved sign-in: who approved it, and what the program had asked for."""
+    """An approved sign-in: who approved it, and what the program had asked for.
+
+    ``groups`` are the person's in the sign-in in which they approved; the session that begins from it keeps them.
+    """
 
     user: str
     resource: str
     scope: str
+    groups: frozenset[str] = frozenset()
 
 
 def begin(  # noqa: PLR0913  # what the person will be shown, all by keyword
@@ -75,6 +85,18 @@ def begin(  # noqa: PLR0913  # what the person will be shown, all by keyword
             return device_code, _shown(user_code)
 
 
+def wait_seconds(connection: Connection, address: str, now: float) -> int:
+    """Return 0 if another sign-in may begin at this address, or the seconds until one of those that wait is over."""
+    is_waiting = and_(table.c.expires_at > now, table.c.decision.is_(None))
+    soonest = 0.0
+    for is_counted, limit in ((table.c.address == address, MAX_WAITING_AT_ADDRESS), (true(), MAX_WAITING)):
+        query = select(func.count(), func.min(table.c.expires_at)).where(is_waiting, is_counted)
+        count, first_end = connection.execute(query).one()
+        if count >= limit:
+            soonest = max(soonest, first_end - now)
+    return math.ceil(soonest)
+
+
 def waiting(connection: Connection, user_code: str, now: float) -> DeviceRequest | None:
     """Return the sign-in that this code names, or None if it is unknown, expired or decided."""
     row = connection.execute(
@@ -95,12 +117,20 @@ def waiting(connection: Connection, user_code: str, now: float) -> DeviceRequest
     )
 
 
-def decide(connection: Connection, user_code: str, user: str, *, approved: bool, now: float) -> bool:
+def decide(  # noqa: PLR0913  # who decided what, and when, all by keyword
+    connection: Connection,
+    user_code: str,
+    user: str,
+    *,
+    approved: bool,
+    now: float,
+    groups: frozenset[str] = frozenset(),
+) -> bool:
     """Write down the person's decision. Returns True if this call made it, False if there is nothing to decide."""
     result = connection.execute(
         update(table)
         .where(table.c.user_code == normalised(user_code), table.c.expires_at > now, table.c.decision.is_(None))
-        .values(user=user, decision="approved" if approved else "denied")
+        .values(user=user, groups=dump_groups(groups), decision="approved" if approved else "denied")
     )
     return result.rowcount == 1
 
@@ -119,7 +149,7 @@ def poll(connection: Connection, device_code: Secret, now: float) -> Approval | 
     if row.decision == "denied":
         return OAuthError("access_denied", "the sign-in was denied")
     if row.decision == "approved":
-        return Approval(row.user, row.resource, row.scope)
+        return Approval(row.user, row.resource, row.scope, load_groups(row.groups))
     is_early = row.polled_at is not None and now - row.polled_at < row.interval - _TOLERANCE_SECONDS
     interval = row.interval + SLOW_DOWN_SECONDS if is_early else row.interval
     connection.execute(update(table).where(is_ours).values(polled_at=now, interval=interval))
