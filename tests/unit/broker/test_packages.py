@@ -10,8 +10,12 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from indexpass._challenge import TOKEN_OTHER_PROJECTS, bearer_parameters
 from indexpass.broker.guarding import packages
+from indexpass.broker.guarding.projects import PROJECTS_HEADER, parse_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -19,9 +23,11 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Scope
 
+pkg_helpers = packages.pypiserver.pkg_helpers
 WHEEL = "acme_widgets-1.0-py3-none-any.whl"
 BOUNDARY = "a-boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
+FIELDS = {":action": "file_upload", "name": "acme-widgets"}
 KIB = 1024
 
 
@@ -105,15 +111,31 @@ def post(app: ASGIApp, body: bytes, *, sent: int | None = None, headers: dict[st
         app,
         "POST",
         "/",
-        headers=headers or {"Content-Type": MULTIPART, "Content-Length": str(len(body))},
+        headers={"Content-Type": MULTIPART, "Content-Length": str(len(body))} if headers is None else headers,
         pieces=[arriving[start : start + 64 * KIB] for start in range(0, len(arriving), 64 * KIB)],
         then=None if sent is None else {"type": "http.disconnect"},
     )
 
 
-def upload(app: ASGIApp, content: bytes, *, filename: str = WHEEL, digest: str = "") -> Reply:
-    fields = {":action": "file_upload", "sha256_digest": digest or sha256(content).hexdigest()}
-    return post(app, form(fields, filename=filename, content=content))
+def upload(  # noqa: PLR0913  # an upload has this many parts
+    app: ASGIApp,
+    content: bytes,
+    *,
+    filename: str = WHEEL,
+    name: str = "acme-widgets",
+    digest: str = "",
+    projects: str | None = None,
+) -> Reply:
+    """Upload as twine does; with ``projects``, the guard in front says which ones are allowed."""
+    fields = {**FIELDS, "name": name, "sha256_digest": digest or sha256(content).hexdigest()}
+    body = form(fields, filename=filename, content=content)
+    said = {} if projects is None else {PROJECTS_HEADER: projects}
+    return post(app, body, headers={"Content-Type": MULTIPART, "Content-Length": str(len(body)), **said})
+
+
+def with_signature(body: bytes, filename: str) -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="gpg_signature"; filename="{filename}"\r\n\r\n'
+    return f"{head}signature\r\n".encode() + body
 
 
 @pytest.fixture
@@ -184,12 +206,12 @@ def test_a_file_that_does_not_match_its_digest_is_not_stored(app: ASGIApp, tmp_p
 
 
 def test_a_file_without_a_digest_is_stored(app: ASGIApp, tmp_path: Path) -> None:
-    post(app, form({":action": "file_upload"}, filename=WHEEL, content=b"wheel"))
+    post(app, form(FIELDS, filename=WHEEL, content=b"wheel"))
     assert (tmp_path / WHEEL).read_bytes() == b"wheel"
 
 
 def test_an_upload_that_breaks_off_leaves_nothing_behind(app: ASGIApp, tmp_path: Path) -> None:
-    body = form({":action": "file_upload"}, filename=WHEEL, content=b"x" * 500 * KIB)
+    body = form(FIELDS, filename=WHEEL, content=b"x" * 500 * KIB)
 
     assert post(app, body, sent=200 * KIB).status == 400
     assert list(tmp_path.iterdir()) == []
@@ -240,14 +262,133 @@ def test_an_upload_of_unknown_length_is_refused_with_411(app: ASGIApp) -> None:
     assert post(app, b"anything", headers=headers).status == 411
 
 
-@pytest.mark.parametrize("filename", ["../evil-1.0.tar.gz", ".hidden-1.0.tar.gz", "not a package", "x/y-1.0.tar.gz"])
-def test_a_file_name_that_is_not_a_distributions_lands_nowhere_else(
-    app: ASGIApp, tmp_path: Path, filename: str
-) -> None:
-    upload(app, b"wheel", filename=filename)
+@pytest.mark.parametrize(
+    "filename",
+    [
+        pytest.param("../acme_widgets-1.0.tar.gz", id="path"),
+        pytest.param("/tmp/acme_widgets-1.0.tar.gz", id="absolute-path"),  # noqa: S108  # nobody writes there
+        pytest.param("..\\acme_widgets-1.0.tar.gz", id="backslash"),
+        pytest.param(".acme_widgets-1.0.tar.gz", id="hidden"),
+        pytest.param("acme_widgets-1.0.tar.gz\t", id="space"),
+        pytest.param("acme%2Dwidgets-1.0.tar.gz", id="escape"),
+        pytest.param("ac\u212ae_widgets-1.0.tar.gz", id="kelvin-sign"),
+        pytest.param("", id="no-file"),
+        pytest.param("not a package", id="words"),
+        pytest.param("acme_widgets-1.0-py3.11.egg", id="egg"),
+        pytest.param("acme_widgets-1.0.exe", id="installer"),
+        pytest.param("acme_widgets-1.0.tar.bz2", id="bz2"),
+        pytest.param("acme_widgets-one.tar.gz", id="no-version"),
+        pytest.param("acme_widgets-1.0-py3-none.whl", id="short-wheel-name"),
+        pytest.param("acme_widgets-1.0.tar.gz.asc", id="signature-alone"),
+    ],
+)
+def test_a_file_that_is_not_named_as_a_distribution_is_refused(app: ASGIApp, tmp_path: Path, filename: str) -> None:
+    assert upload(app, b"sdist", filename=filename).status == 400
+    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path.parent / "acme_widgets-1.0.tar.gz").exists()
 
-    assert list(tmp_path.parent.rglob("*evil*")) == []
-    assert ask(app, "GET", "/simple/").text.count("<a ") == 0
+
+@pytest.mark.parametrize(
+    "filename", ["acme_widgets-1.0.tar.gz", "acme-widgets-1.0.zip", "Acme.Widgets-1.0.tar.gz", WHEEL]
+)
+@pytest.mark.parametrize("name", ["acme-widgets", "Acme_Widgets", "acme.-_widgets"])
+def test_names_are_compared_in_their_normal_form(app: ASGIApp, filename: str, name: str) -> None:
+    assert upload(app, b"file", filename=filename, name=name, projects="acme-hello acme-widgets").status == 200
+
+
+@pytest.mark.parametrize("projects", [None, "acme-widgets"])
+@pytest.mark.parametrize("name", ["acme-gadgets", "acme-widgets-2", "", "-", "acme widgets"])
+def test_a_file_of_another_project_than_the_form_names_is_refused(
+    app: ASGIApp, tmp_path: Path, name: str, projects: str | None
+) -> None:
+    reply = upload(app, b"file", name=name, projects=projects)
+
+    assert (reply.status, reply.text) == (
+        400,
+        f"{WHEEL} belongs to the project acme-widgets, but the form names another one\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("projects", ["acme-gadgets", "acme", "acme-widgets-2 widgets", ""])
+def test_a_file_of_a_project_that_the_guard_does_not_allow_is_refused(
+    app: ASGIApp, tmp_path: Path, projects: str
+) -> None:
+    reply = upload(app, b"file", projects=projects)
+
+    assert reply.status == 403
+    assert bearer_parameters(reply.headers["www-authenticate"]) == {
+        "error": "insufficient_scope",
+        "error_description": TOKEN_OTHER_PROJECTS,
+    }
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_refusal_of_a_project_says_which_ones_are_allowed(app: ASGIApp) -> None:
+    assert upload(app, b"file", projects="acme-gadgets acme-hello").text == (
+        f"this token may upload to acme-gadgets, acme-hello, and {WHEEL} belongs to acme-widgets: ask for a policy of"
+        " the broker with this project\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("filename", "project"),
+    [
+        # What pip takes for acme 1.2.post1 if it stands on the page of acme, and packaging for acme-1.2 1.
+        pytest.param("acme-1.2-1.tar.gz", "acme-1-2", id="post-release"),
+        pytest.param("acme-1.0-widgets-2.0.tar.gz", "acme-1-0-widgets", id="version-in-the-middle"),
+        pytest.param("acme-py3.1-widgets-2.zip", "acme-py3-1-widgets", id="python-in-the-middle"),
+    ],
+)
+def test_a_file_that_is_of_two_projects_to_two_readers_is_refused(
+    app: ASGIApp, tmp_path: Path, filename: str, project: str
+) -> None:
+    assert upload(app, b"sdist", filename=filename, name=project, projects=project).status == 400
+    assert list(tmp_path.iterdir()) == []
+
+
+_WORD = st.text("aZ019", min_size=1, max_size=4)
+_STEM = st.lists(st.one_of(_WORD, st.sampled_from(["1.0", "2", "py3.1", "cp39", "linux", "-", ".", "_"])), min_size=1)
+
+
+@given(stem=_STEM, joint=st.sampled_from(["-", "_", "."]), version=st.sampled_from(["1.0", "2", "1.0.post1", "1!2"]))
+def test_what_belongs_to_a_project_is_listed_on_the_page_of_that_project_only(
+    stem: list[str], joint: str, version: str
+) -> None:
+    for filename in (f"{joint.join(stem)}-{version}{end}" for end in (".tar.gz", ".zip", "-py3-none-any.whl")):
+        release = parse_file(filename)
+        if release:
+            listed, _ = pkg_helpers.guess_pkgname_and_version(filename)
+            assert pkg_helpers.normalize_pkgname(listed) == release.project
+
+
+def test_a_signature_is_stored_beside_its_file(app: ASGIApp, tmp_path: Path) -> None:
+    fields = form(FIELDS, filename=WHEEL, content=b"wheel")
+    assert post(app, with_signature(fields, f"{WHEEL}.asc")).status == 200
+    assert (tmp_path / f"{WHEEL}.asc").read_bytes() == b"signature"
+
+
+@pytest.mark.parametrize("name", ["acme_gadgets-1.0-py3-none-any.whl.asc", f"../{WHEEL}.asc", WHEEL, "evil.pth"])
+def test_a_signature_under_another_name_than_its_files_is_refused(app: ASGIApp, tmp_path: Path, name: str) -> None:
+    fields = form(FIELDS, filename=WHEEL, content=b"wheel")
+
+    assert post(app, with_signature(fields, name)).status == 400
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_attestations_are_taken_and_not_kept(app: ASGIApp, tmp_path: Path) -> None:
+    fields = {**FIELDS, "attestations": '[{"version": 1}]'}
+
+    assert post(app, form(fields, filename=WHEEL, content=b"wheel")).status == 200
+    assert [path.name for path in tmp_path.iterdir()] == [WHEEL]
+
+
+def test_a_refusal_is_plain_text_for_the_terminal_that_shows_it(app: ASGIApp) -> None:
+    upload(app, b"first")
+
+    reply = upload(app, b"second")
+    assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
+    assert reply.text == f"{WHEEL} already exists: upload a new version\n"
 
 
 @pytest.mark.parametrize("path", ["/packages/../secret.txt", "/packages/%2e%2e/secret.txt", "/packages//etc/passwd"])
@@ -262,7 +403,7 @@ def test_a_path_does_not_lead_out_of_the_folder(tmp_path: Path, path: str) -> No
 
 def test_an_upload_is_never_whole_in_memory(app: ASGIApp, tmp_path: Path) -> None:
     block, count = bytes(64 * KIB), 512
-    head, tail = form({":action": "file_upload"}, filename=WHEEL, content=b"|").split(b"|")
+    head, tail = form(FIELDS, filename=WHEEL, content=b"|").split(b"|")
     length = len(head) + len(block) * count + len(tail)
     tracemalloc.start()
     tracemalloc.reset_peak()
@@ -278,6 +419,22 @@ def test_an_upload_is_never_whole_in_memory(app: ASGIApp, tmp_path: Path) -> Non
     finally:
         tracemalloc.stop()
     assert (reply.status, (tmp_path / WHEEL).stat().st_size) == (200, len(block) * count)
+    assert peak < len(block) * count / 4
+
+
+def test_metadata_that_nobody_acts_on_is_never_whole_in_memory(app: ASGIApp, tmp_path: Path) -> None:
+    block, count = b"x" * (64 * KIB), 256
+    head, tail = form({**FIELDS, "description": "|"}, filename=WHEEL, content=b"wheel").split(b"|")
+    length = len(head) + len(block) * count + len(tail)
+    tracemalloc.start()
+    tracemalloc.reset_peak()
+    try:
+        headers = {"Content-Type": MULTIPART, "Content-Length": str(length)}
+        reply = ask(app, "POST", "/", headers=headers, pieces=chain([head], repeat(block, count), [tail]))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (reply.status, (tmp_path / WHEEL).read_bytes()) == (200, b"wheel")
     assert peak < len(block) * count / 4
 
 

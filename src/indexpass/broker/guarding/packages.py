@@ -1,7 +1,8 @@
 """The built-in package index: pypiserver over one folder, as an ASGI application.
 
 It lists, sends and receives distributions, and nothing more: what was uploaded is never overwritten, removed or half
-there. It never decides who may; that is the work of the guard in front of it.
+there. It never decides who may; that is the work of the guard in front of it. But only here is it known which project
+an upload is for, so this is where the guard's word on projects is kept.
 """
 
 from __future__ import annotations
@@ -29,8 +30,18 @@ with warnings.catch_warnings():
         digest_file,
     )
     from pypiserver.bottle_wrapper import bottle  # type: ignore[import-untyped]
-    from pypiserver.bottle_wrapper.bottle import HTTPError, request  # type: ignore[import-untyped]
+    from pypiserver.bottle_wrapper.bottle import (  # type: ignore[import-untyped]
+        FileUpload,
+        FormsDict,
+        HTTPError,
+        request,
+        response,
+    )
     from pypiserver.config import Config  # type: ignore[import-untyped]
+
+from indexpass import _challenge
+from indexpass.broker.guarding import upload_form
+from indexpass.broker.guarding.projects import PROJECTS_HEADER, parse_file, parse_project
 
 if TYPE_CHECKING:
     from pypiserver.core import PkgFile  # type: ignore[import-untyped]
@@ -43,6 +54,8 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module_
 STALL_SECONDS = 60.0  # an upload may take as long as it likes, but no pause in it may be longer
 WORKERS = 10  # files on their way at once; each has a thread
 _CHUNK_BYTES = 1024 * 1024
+_PROJECTS = f"HTTP_{PROJECTS_HEADER.upper().replace('-', '_')}"  # as WSGI calls the header
+_UPLOAD = "indexpass.upload"  # where the form of the request is kept until its end
 
 
 def create_app(folder: Path, *, stall_seconds: float = STALL_SECONDS) -> ASGIApp:
@@ -63,6 +76,7 @@ def create_app(folder: Path, *, stall_seconds: float = STALL_SECONDS) -> ASGIApp
     # pypiserver keeps its application in a module, but loads that module afresh for each one that it is asked for.
     application = pypiserver.app_from_config(config)
     application.catchall = False  # an unforeseen error belongs in the server's log, not on its standard output
+    application.default_error_handler = _in_plain_text
     application.add_hook("before_request", _refuse_all_but_whole_uploads)
     application.add_hook("after_request", _let_go_of_the_upload)
     return _ending_stalls(cast("ASGIApp", WSGIMiddleware(application, workers=WORKERS)), stall_seconds)
@@ -130,19 +144,62 @@ def _refuse_all_but_whole_uploads() -> None:
     if request.method in {"GET", "HEAD"}:
         return
     if request.method != "POST" or request.path != "/":
-        raise HTTPError(405, "This index is read with GET, and uploaded to at one URL", Allow="GET, HEAD")
+        raise HTTPError(405, "this index is read with GET, and uploaded to at one URL", Allow="GET, HEAD")
     if request.content_length < 0 or request.chunked:
-        raise HTTPError(411, "An upload has to say its length")
+        raise HTTPError(411, "an upload has to say its length")
     if request.body.seek(0, os.SEEK_END) != request.content_length:
-        raise HTTPError(400, "The upload broke off")
-    if request.forms.get(":action") != "file_upload":
-        raise HTTPError(403, "This index receives files; it does not remove them")
+        raise HTTPError(400, "the upload broke off")
+    try:
+        form = upload_form.read(request.content_type, request.body)
+    except upload_form.BadForm as error:
+        raise HTTPError(400, str(error)) from None
+    request.environ[_UPLOAD] = form
+    if form.texts.get(":action") != "file_upload":
+        raise HTTPError(403, "this index receives files; it does not remove them")
+    _refuse_other_projects(form)
+    # pypiserver shall see what was checked, and not what its own parser, an older one, would make of the body.
+    request.environ["bottle.request.post"] = FormsDict(
+        **form.texts, **{name: FileUpload(file.content, name, file.name) for name, file in form.files.items()}
+    )
+
+
+def _refuse_other_projects(form: upload_form.UploadForm) -> None:
+    """Refuse a file that is no distribution, or not one of the project that the form names and the guard allows."""
+    if "content" not in form.files:
+        raise HTTPError(400, "the form has no file named content")
+    filename = form.files["content"].name
+    release = parse_file(filename)
+    if release is None:
+        raise HTTPError(
+            400,
+            "the file has not the name of a wheel or a source distribution, such as acme_tools-1.0-py3-none-any.whl or"
+            " acme_tools-1.0.tar.gz: build it anew with a current build tool",
+        )
+    if parse_project(form.texts.get("name", "")) != release.project:
+        raise HTTPError(400, f"{filename} belongs to the project {release.project}, but the form names another one")
+    allowed = request.environ.get(_PROJECTS)
+    if allowed is not None and release.project not in allowed.split():
+        fault = {"error": "insufficient_scope", "error_description": _challenge.TOKEN_OTHER_PROJECTS}
+        raise HTTPError(
+            403,
+            f"this token may upload to {', '.join(allowed.split()) or 'no project'}, and {filename} belongs to"
+            f" {release.project}: ask for a policy of the broker with this project",
+            **{"WWW-Authenticate": _challenge.bearer_challenge(fault)},
+        )
+
+
+def _in_plain_text(error: HTTPError) -> str:
+    """Return an error's text as it is: twine, uv and Poetry show the body, and nobody reads HTML in a terminal."""
+    response.content_type = "text/plain; charset=UTF-8"
+    return f"{error.body}\n"
 
 
 def _let_go_of_the_upload() -> None:
     """Close the temporary files of the upload: bottle would keep them, and their space, until the thread's next one."""
     environ = request.environ
-    environ.pop("_cgi.FieldStorage", None)
+    form = environ.pop(_UPLOAD, None)
+    if form:
+        form.close()
     kept = {key: environ.pop(key) for key in list(environ) if key.startswith("bottle.request.")}
     if "bottle.request.body" in kept:
         kept["bottle.request.body"].close()
