@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from indexpass import _challenge
 from indexpass._secret import Secret
 from indexpass.broker.guarding.check import Checker, Facts, Verdict
+from indexpass.broker.guarding.projects import Target
 from indexpass.broker.guarding.proxy import ProxyReader
 from indexpass.broker.settings.file import parse
 from indexpass.broker.state import revocations, sessions
@@ -58,15 +59,26 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.revocations = Revocations(self.store)
-        self.checker = Checker(SETTINGS, self.keys, self.revocations, lambda: self.now)
+        self.checker = Checker(SETTINGS.origin, self.keys, self.revocations, lambda: self.now)
 
     def token(self, **claims: object) -> Secret:
         good = {"sub": "alice", "aud": "https://packages.acme.example/simple/", "iat": int(NOW), "exp": int(NOW) + 3600}
         return self.keys.mint({**good, "jti": "token", "sid": "family", "scope": "pypi:read", **claims})
 
-    def check(self, token: Secret | None, *, index: str = "acme", operation: Operation = "read") -> Verdict:
+    def check(
+        self,
+        token: Secret | None,
+        *,
+        index: str = "acme",
+        operation: Operation = "read",
+        project: str | None = None,
+        is_held_later: bool = False,
+    ) -> Verdict:
         authorization = f"Bearer {token.reveal()}" if token else ""
-        return self.checker.check(Facts(authorization, SETTINGS.index_named(index), operation))
+        target = Target(project)
+        return self.checker.check(
+            Facts(authorization, SETTINGS.index_named(index), operation, target, is_held_later=is_held_later)
+        )
 
 
 @pytest.fixture
@@ -164,6 +176,51 @@ def test_a_missing_scope_is_403_on_the_right_index_only(gate: Gate) -> None:
 
 def test_a_token_for_uploading_does_not_read(gate: Gate) -> None:
     assert gate.check(gate.token(scope="pypi:write")).status == 403
+
+
+BOUND = {"pypi:read": ["tools", "acme-hello"]}
+
+
+@pytest.mark.parametrize("project", ["tools", "acme-hello"])
+def test_a_token_for_some_projects_passes_for_each_of_them(gate: Gate, project: str) -> None:
+    assert gate.check(gate.token(projects=BOUND), project=project).status == 204
+
+
+@pytest.mark.parametrize("project", ["secret", "tool", "tools2", "acme", None])
+def test_a_token_for_some_projects_is_403_for_others_and_for_what_names_none(gate: Gate, project: str | None) -> None:
+    verdict = gate.check(gate.token(projects=BOUND), project=project)
+    assert verdict.status == 403
+    assert _challenge.bearer_parameters(verdict.challenges[0]) == {
+        "error": "insufficient_scope",
+        "error_description": _challenge.TOKEN_OTHER_PROJECTS,
+    }
+
+
+def test_a_token_for_no_project_at_all_passes_nowhere(gate: Gate) -> None:
+    assert gate.check(gate.token(projects={"pypi:read": []}), project="tools").status == 403
+
+
+def test_projects_bind_the_scope_that_they_are_named_for(gate: Gate) -> None:
+    token = gate.token(scope="pypi:read pypi:write", projects={"pypi:write": ["tools"]})
+    assert gate.check(token, project="secret").status == 204
+    assert gate.check(token, operation="upload", project="secret").status == 403
+    assert gate.check(token, operation="upload", project="tools").status == 204
+
+
+def test_who_holds_an_upload_to_its_projects_later_is_told_which(gate: Gate) -> None:
+    token = gate.token(scope="pypi:write", projects={"pypi:write": ["tools", "acme-hello"]})
+    verdict = gate.check(token, operation="upload", is_held_later=True)
+    assert (verdict.status, verdict.projects) == (204, frozenset({"tools", "acme-hello"}))
+    unbound = gate.check(gate.token(scope="pypi:write"), operation="upload", is_held_later=True)
+    assert (unbound.status, unbound.projects) == (204, None)
+
+
+def test_a_token_for_some_projects_is_401_elsewhere(gate: Gate) -> None:
+    assert gate.check(gate.token(projects=BOUND), index="own", project="tools").status == 401
+
+
+def test_a_verdict_says_whose_token_passed(gate: Gate) -> None:
+    assert gate.check(gate.token()).subject == "alice"
 
 
 def test_a_token_that_passed_does_not_pass_after_its_end(gate: Gate) -> None:

@@ -1,11 +1,13 @@
 """The guard of the built-in index: each request is checked, then handed on without the credential that came with it.
 
-Reads go to ``simple`` and ``packages`` below the index's root, uploads are POSTs to the path of its upload URL. This
+Reads go to ``simple`` and ``packages`` below the index's root, uploads are POSTs to the path of its upload URL. Which
+project an upload is for stands in its body: the guard says in a header of its own which ones the token allows. This
 module never stores or lists a package.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse, Response
@@ -13,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from indexpass._url import IndexUrl
 from indexpass.broker.guarding.check import Facts, Verdict
+from indexpass.broker.guarding.projects import PROJECTS_HEADER, find_target
 from indexpass.broker.guarding.proxy import READING_METHODS, authorization_in, operation_of
 from indexpass.errors import ConfigError, UrlError
 
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
 
     Check = Callable[[Facts], Awaitable[Verdict]]
 
-_OURS = {b"authorization", b"cookie"}  # a token, and a sign-in at the broker's pages: neither is the index's business
+_PROJECTS_HEADER = PROJECTS_HEADER.encode()
+# A token, and a sign-in at the broker's pages: neither is the index's business. What only we may say to it.
+_OURS = {b"authorization", b"cookie", _PROJECTS_HEADER}
 
 
 def routes(index: GuardedIndex, app: ASGIApp, check: Check) -> list[BaseRoute]:
@@ -60,29 +65,39 @@ class _Guard:
         self._target = target
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await self._refusal(scope)
-        if answer:
-            await answer(scope, receive, send)
-            return
-        path = scope["path"] if self._target is None else f"{self._base}{self._target}"
-        headers = [(name, value) for name, value in scope["headers"] if name not in _OURS]
-        inner = {**scope, "root_path": self._base, "path": path, "raw_path": path.encode(), "headers": headers}
-        await self._app(inner, receive, send)
+        answer = await self._answer(scope)
+        await answer(scope, receive, send)
 
-    async def _refusal(self, scope: Scope) -> Response | None:
-        """Return the answer that ends the request here, or None if it may go on."""
+    async def _answer(self, scope: Scope) -> ASGIApp:
+        """Return what answers a request: a refusal, or the index."""
         methods = READING_METHODS if self._target is None else {"POST"}
         if scope["method"] not in methods:
             return PlainTextResponse(
                 "this method is not for this path\n", status_code=405, headers={"Allow": ", ".join(sorted(methods))}
             )
         try:
-            IndexUrl.parse(f"{self._index.url.origin}{scope['raw_path'].decode('latin-1')}")
+            url = IndexUrl.parse(f"{self._index.url.origin}{scope['raw_path'].decode('latin-1')}")
         except UrlError:  # what two parsers could read differently is not for one of them to read
             return PlainTextResponse("not found\n", status_code=404)
-        facts = Facts(authorization_in(scope["headers"]), self._index, operation_of(scope["method"]))
+        operation = operation_of(scope["method"])
+        facts = Facts(
+            authorization_in(scope["headers"]),
+            self._index,
+            operation,
+            target=find_target(self._index, url, operation),
+            is_held_later=self._target is not None,
+        )
         verdict = await self._check(facts)
-        return refusal(verdict)
+        return refusal(verdict) or partial(self._pass_on, verdict.projects)
+
+    async def _pass_on(self, projects: frozenset[str] | None, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"] if self._target is None else f"{self._base}{self._target}"
+        # WSGI makes no difference between "-" and "_" in the name of a header.
+        headers = [(name, value) for name, value in scope["headers"] if name.replace(b"_", b"-") not in _OURS]
+        if projects is not None:
+            headers.append((_PROJECTS_HEADER, " ".join(sorted(projects)).encode()))
+        inner = {**scope, "root_path": self._base, "path": path, "raw_path": path.encode(), "headers": headers}
+        await self._app(inner, receive, send)
 
 
 def refusal(verdict: Verdict) -> Response | None:

@@ -1,9 +1,9 @@
-"""What a proxy says about the request that it asks about: which index, and to read or to upload?
+"""What a proxy says about the request that it asks about: which index and project, and to read or to upload?
 
 nginx names the URL in ``X-Original-URI`` and its own ``Host``, Traefik and Caddy in ``X-Forwarded-Uri`` and
 ``X-Forwarded-Host``. A proxy passes on what its client sent, so each header is believed only where no other one
 contradicts it; whoever could add a header could else point the question at another index. ``?index=NAME`` in the
-proxy's own settings is the surest. This module never looks at a token.
+proxy's own settings is the surest; the URL then says no more than the project. This module never looks at a token.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from indexpass._url import MAX_URL_LENGTH, IndexUrl, parse_netloc
 from indexpass.broker.guarding.check import Facts
+from indexpass.broker.guarding.projects import NO_TARGET, Target, find_target
 from indexpass.errors import UrlError
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ class ProxyReader:
     def __init__(self, settings: Settings) -> None:
         """Remember no URL yet."""
         self._settings = settings
+        self._named = {index.name: index for index in settings.indexes}
+        self._queries = {f"index={name}".encode(): index for name, index in self._named.items()}
         self._owner = lru_cache(REMEMBERED_URLS)(self._find_owner)
+        self._target = lru_cache(REMEMBERED_URLS)(self._find_target)
 
     def facts(self, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Facts:
         """Return the facts of the request that a proxy asks about; header names are in lower case, as in ASGI.
@@ -53,22 +57,21 @@ class ProxyReader:
         asks by GET, must not turn uploads into reads.
         """
         said = _heard(headers)
-        names = parse_qs(query.decode("latin-1")).get("index") if query else None
+        operation = operation_of(_only(said, "x-original-method", "x-forwarded-method"))
+        host, path = _place(said)
+        index = self._queries.get(query) or self._find_index(query, host, path)
+        target = self._target(index.name, path, operation) if index else NO_TARGET
         return Facts(
             authorization=_only(said, "authorization"),
-            index=self._index(said) if names is None else self._settings.index_named("".join(names)),
-            operation=operation_of(_only(said, "x-original-method", "x-forwarded-method")),
+            index=index,
+            operation=operation,
+            target=target,
         )
 
-    def _index(self, said: Mapping[str, set[str]]) -> GuardedIndex | None:
-        original, forwarded = "x-original-uri" in said, "x-forwarded-uri" in said
-        if original == forwarded:  # neither; or both, and one of them is the client's
-            return None
-        host = _only(said, "host" if original else "x-forwarded-host")
-        path = _only(said, "x-original-uri" if original else "x-forwarded-uri").partition("?")[0]
-        if not host or not path.startswith("/") or len(host) + len(path) > MAX_URL_LENGTH:
-            return None
-        return self._owner(host, path)
+    def _find_index(self, query: bytes, host: str, path: str) -> GuardedIndex | None:
+        """Return the index that the query names, however it is written, or the one that owns the URL."""
+        names = parse_qs(query.decode("latin-1")).get("index") if query else None
+        return self._owner(host, path) if names is None else self._named.get("".join(names))
 
     def _find_owner(self, host: str, path: str) -> GuardedIndex | None:
         for scheme in ("https", "http"):  # http is an index on loopback
@@ -79,6 +82,13 @@ class ProxyReader:
             if index:
                 return index
         return None
+
+    def _find_target(self, name: str, path: str, operation: Operation) -> Target:
+        index = self._named[name]
+        try:
+            return find_target(index, IndexUrl.parse(f"{index.url.origin}{path}"), operation)
+        except UrlError:
+            return NO_TARGET
 
 
 def operation_of(method: str) -> Operation:
@@ -97,6 +107,18 @@ def _heard(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, set[str]]:
         if name in _HEARD:
             said.setdefault(_HEARD[name], set()).add(value.decode("latin-1"))
     return said
+
+
+def _place(said: Mapping[str, set[str]]) -> tuple[str, str]:
+    """Return the host and the path that the proxy was asked for, as they were written; two empty texts if unclear."""
+    original, forwarded = "x-original-uri" in said, "x-forwarded-uri" in said
+    if original == forwarded:  # neither; or both, and one of them is the client's
+        return "", ""
+    host = _only(said, "host" if original else "x-forwarded-host")
+    path = _only(said, "x-original-uri" if original else "x-forwarded-uri").partition("?")[0]
+    if not path.startswith("/") or "#" in path or len(host) + len(path) > MAX_URL_LENGTH:
+        return "", ""
+    return host, path
 
 
 def _only(said: Mapping[str, set[str]], *names: str) -> str:
