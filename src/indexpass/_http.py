@@ -44,26 +44,34 @@ _OF_THE_PROXY = (
 class HttpClient:
     """Asks servers, as :class:`indexpass._model.Http` describes."""
 
-    def __init__(self, *, total_seconds: float = TOTAL_SECONDS) -> None:
-        """Open no connection yet; ``total_seconds`` bounds each exchange as a whole."""
+    def __init__(
+        self, *, total_seconds: float = TOTAL_SECONDS, adapter: requests.adapters.HTTPAdapter | None = None
+    ) -> None:
+        """Open no connection yet; ``total_seconds`` bounds each exchange as a whole.
+
+        ``adapter`` makes the connections, in place of requests' own.
+        """
         self._total_seconds = total_seconds
         self._session = requests.Session()
+        if adapter:
+            self._session.mount("https://", adapter)
+            self._session.mount("http://", adapter)
         self._session.headers["User-Agent"] = f"indexpass/{version('indexpass')}"
         self._session.headers["Accept"] = "application/json"
         # requests itself puts REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE before this, and certifi's authorities after it.
         self._session.verify = os.environ.get("SSL_CERT_FILE") or True
 
-    def get_json(self, url: str) -> Answer:
+    def get_json(self, url: str, *, authorization: Secret | None = None) -> Answer:
         """Return the answer to a GET. Raises BrokerUnreachable or BrokerMisbehaved."""
-        return self._within(url, lambda: self._ask("GET", url, None))
+        return self._within(url, lambda: self._ask("GET", url, None, authorization))
 
-    def post_form(self, url: str, form: Mapping[str, str | Secret]) -> Answer:
+    def post_form(self, url: str, form: Mapping[str, str | Secret], *, authorization: Secret | None = None) -> Answer:
         """Return the answer to a form-encoded POST; this is where secrets leave the program.
 
         Raises BrokerUnreachable or BrokerMisbehaved.
         """
         revealed = {key: value.reveal() if isinstance(value, Secret) else value for key, value in form.items()}
-        return self._within(url, lambda: self._ask("POST", url, revealed))
+        return self._within(url, lambda: self._ask("POST", url, revealed, authorization))
 
     def try_credential(self, url: str, credential: Credential) -> Answer:
         """Return the answer to a HEAD that carries the credential as Basic, without following where it points to.
@@ -102,13 +110,13 @@ class HttpClient:
             raise _unreachable(place, result) from None  # the cause's text can hold the URL and more
         raise result
 
-    def _ask(self, method: str, url: str, form: dict[str, str] | None) -> Answer:
+    def _ask(self, method: str, url: str, form: dict[str, str] | None, authorization: Secret | None) -> Answer:
         deadline = time.monotonic() + self._total_seconds
         with self._session.request(
             method,
             url,
             data=form,
-            auth=_leave_alone,
+            auth=_Authorize(authorization),
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             allow_redirects=False,
             stream=True,
@@ -130,9 +138,16 @@ class _Work(Protocol):
     def __call__(self) -> Answer: ...
 
 
-def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stand where requests would otherwise look up .netrc, which may hold another service's password."""
-    return request
+class _Authorize(requests.auth.AuthBase):
+    """Stands where requests would otherwise look up .netrc, which may hold another service's password."""
+
+    def __init__(self, authorization: Secret | None) -> None:
+        self._authorization = authorization
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._authorization:
+            request.headers["Authorization"] = self._authorization.reveal()
+        return request
 
 
 def _json(body: bytes) -> object:
@@ -165,4 +180,6 @@ def _unreachable(place: str, error: Exception) -> BrokerUnreachable:
             f"{place} cannot be reached: there is no file of certificate authorities",
             hint="correct or unset REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE",
         )
-    return BrokerUnreachable(f"{place} cannot be reached", hint="check your network or VPN, then try again")
+    return BrokerUnreachable(
+        f"{place} cannot be reached", hint="check your network or VPN, then try again", is_cut_off=True
+    )

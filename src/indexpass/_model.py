@@ -85,12 +85,12 @@ class Answer(NamedTuple):
 class Http(Protocol):
     """The only way out: bounded in time and size, never following a redirect."""
 
-    def get_json(self, url: str) -> Answer:
-        """Return the answer to a GET. Raises BrokerUnreachable or BrokerMisbehaved."""
+    def get_json(self, url: str, *, authorization: Secret | None = None) -> Answer:
+        """Return the answer to a GET, with this header if it is given. Raises BrokerUnreachable or BrokerMisbehaved."""
         ...
 
-    def post_form(self, url: str, form: Mapping[str, str | Secret]) -> Answer:
-        """Return the answer to a form-encoded POST. Raises BrokerUnreachable or BrokerMisbehaved."""
+    def post_form(self, url: str, form: Mapping[str, str | Secret], *, authorization: Secret | None = None) -> Answer:
+        """Return the answer to a form-encoded POST, likewise. Raises BrokerUnreachable or BrokerMisbehaved."""
         ...
 
     def try_credential(self, url: str, credential: Credential) -> Answer:

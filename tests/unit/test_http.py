@@ -301,6 +301,13 @@ def test_what_is_in_netrc_is_not_sent(
     assert [headers.get("Authorization") for headers in server.headers] == [None, None]
 
 
+def test_an_authorization_goes_with_the_one_request_that_it_is_given_to(server: Server, client: HttpClient) -> None:
+    client.get_json(f"{server.url}/json", authorization=Secret("Bearer one"))
+    client.post_form(f"{server.url}/json", {}, authorization=Secret("Basic two"))
+    client.get_json(f"{server.url}/json")
+    assert [headers.get("Authorization") for headers in server.headers] == ["Bearer one", "Basic two", None]
+
+
 def test_a_user_name_in_the_url_is_not_sent(server: Server, client: HttpClient) -> None:
     client.get_json(f"{server.url.replace('//', '//eve:pw@')}/json")
     assert "Authorization" not in server.headers[0]

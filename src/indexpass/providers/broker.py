@@ -10,16 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from indexpass import _wire
+from indexpass._metadata import METADATA_PATH, Metadata, well_known_url
 from indexpass._model import Credential, Session
 from indexpass._url import IndexUrl
 from indexpass.errors import BrokerMisbehaved, BrokerRefused, BrokerUnreachable, SessionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from indexpass._model import Context, IdentityToken, Index, Invitation, Operation
     from indexpass._secret import Secret
-    from indexpass._wire import Metadata, TokenAnswer
+    from indexpass._wire import TokenAnswer
+
+    _Form = Mapping[str, str | Secret]
 
 
 class BrokerProvider:
@@ -86,9 +89,16 @@ class BrokerProvider:
 
     def _exchange(self, index: Index, operation: Operation, context: Context, identity: IdentityToken) -> Credential:
         metadata = _metadata(index.options["broker"], context)
-        form = _wire.exchange_form(identity.secret, resource=index.url, operation=operation)
+
+        def form(proof: IdentityToken) -> _Form:
+            return _wire.exchange_form(proof.secret, resource=index.url, operation=operation)
+
+        def form_again() -> _Form:
+            # The token may have been used up by an answer that was lost: where the source can, it proves anew.
+            return form(context.identify(index.options["broker"]) or identity)
+
         try:
-            grant = _wire.TokenAnswer.parse(context.http.post_form(metadata.token_endpoint, form))
+            grant = _ask(context, metadata.token_endpoint, form(identity), again=form_again)
         except BrokerRefused as error:
             raise BrokerRefused(
                 f"{error} (the identity token came from {identity.source})",
@@ -103,7 +113,8 @@ class BrokerProvider:
         context.sessions.save(session)
         form = _wire.refresh_form(session.refresh_token, resource=index.url, operation=operation)
         try:
-            grant = _wire.TokenAnswer.parse(context.http.post_form(metadata.token_endpoint, form))
+            # Within 30 seconds the broker gives the same successor to the same token.
+            grant = _ask(context, metadata.token_endpoint, form, again=lambda: form)
         except BrokerRefused as error:
             if error.reason != "invalid_grant":
                 error.hint = f"ask who runs {session.broker} for a policy that allows {operation} on {index.url}"
@@ -118,9 +129,19 @@ class BrokerProvider:
         return _credential(grant, context.now())
 
 
+def _ask(context: Context, endpoint: str, form: _Form, *, again: Callable[[], _Form]) -> TokenAnswer:
+    """Return the broker's answer. If it was cut off, ask once more: a replica may be there, or the broker again."""
+    try:
+        return _wire.TokenAnswer.parse(context.http.post_form(endpoint, form))
+    except BrokerUnreachable as error:
+        if not error.is_cut_off:
+            raise
+    return _wire.TokenAnswer.parse(context.http.post_form(endpoint, again()))
+
+
 def _metadata(broker: str, context: Context) -> Metadata:
-    answer = context.http.get_json(_wire.well_known_url(_wire.METADATA_PATH, IndexUrl.parse(broker)))
-    return _wire.Metadata.parse(answer, issuer=broker)
+    answer = context.http.get_json(well_known_url(METADATA_PATH, IndexUrl.parse(broker)))
+    return Metadata.parse(answer, issuer=broker)
 
 
 def _credential(grant: TokenAnswer, now: float) -> Credential:

@@ -1,18 +1,17 @@
-"""The tables, and how the database is opened.
+"""The tables.
 
 Opaque tokens and codes are kept as SHA-256 only: who reads the database can use none of them. Times are seconds since
-the epoch. This module holds no query but the one insertion that several tables need.
+the epoch. This module holds no query but the one insertion that several tables need. Who changes a table writes a
+revision too: ``python -m indexpass.broker.state.migrations "what changes"``.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     Column,
-    Engine,
     Float,
     ForeignKey,
     Index,
@@ -21,30 +20,44 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    insert,
-    make_url,
+    UniqueConstraint,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-
-from indexpass.errors import StoreError
+from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-    from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.pool import ConnectionPoolEntry
+    from sqlalchemy import Connection, Insert
 
-BUSY_SECONDS = 5  # how long a writer waits for another process's transaction
-
-metadata = MetaData()
+# A constraint that has a name can be changed later, on every database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 users = Table(
     "users",
     metadata,
     Column("name", String(64), primary_key=True),
-    Column("password_hash", Text, nullable=False),
+    Column("password_hash", Text),  # none for people of the company, and for who was invited and has not come yet
     Column("created_at", Float, nullable=False),
+    Column("issuer", Text),  # with the subject: who this is at the company's OpenID provider; none for local users
+    Column("subject", Text),
+    Column("last_sign_in_at", Float),
+    Column("signed_out_at", Float),  # what a browser was signed in for before then is over
+    Column("wrong_passwords", Integer, nullable=False, default=0),  # in a row
+    Column("locked_until", Float),
+    UniqueConstraint("issuer", "subject", name="users_identity"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), primary_key=True),
+    Column("code_sha256", String(64), nullable=False, unique=True),
+    Column("expires_at", Float, nullable=False, index=True),
 )
 
 device_codes = Table(
@@ -62,6 +75,7 @@ device_codes = Table(
     Column("interval", Integer, nullable=False),
     Column("polled_at", Float),
     Column("user", ForeignKey("users.name", ondelete="CASCADE")),
+    Column("groups", Text, nullable=False, default="[]"),  # of the sign-in in which the person decided, as JSON
     Column("decision", String(8)),  # approved or denied; none while nobody has decided
     Column("redeemed_at", Float),
 )
@@ -75,6 +89,9 @@ sessions = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
     Column("revoked_at", Float),
+    Column("groups", Text, nullable=False, default="[]"),  # of the person when they signed in, as JSON
+    Column("last_used_at", Float, nullable=False),
+    Column("address", Text, nullable=False, default=""),  # where it was used from last
 )
 
 refresh_tokens = Table(
@@ -91,6 +108,7 @@ authorization_codes = Table(
     metadata,
     Column("code_sha256", String(64), primary_key=True),
     Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("groups", Text, nullable=False, default="[]"),  # of the sign-in in which the person approved, as JSON
     Column("client_id", Text, nullable=False),
     Column("redirect_uri", Text, nullable=False),
     Column("code_challenge", String(43), nullable=False),
@@ -114,6 +132,25 @@ revocations = Table(
     Column("expires_at", Float, nullable=False, index=True),
 )
 
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # given once, whoever makes the next key
+    Column("kid", String(43), nullable=False, unique=True),
+    Column("sealed", Text, nullable=False),  # the private key, encrypted by the secret in the broker's folder
+    Column("published_at", Float, nullable=False),
+    Column("signs_from", Float, nullable=False),
+    Column("revoked_at", Float),  # then the row is left for its number alone, without the key
+)
+
+resource_servers = Table(
+    "resource_servers",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -128,54 +165,37 @@ audit = Table(
     Column("reason", Text, nullable=False),
     Column("token_sha256", String(64), nullable=False),
     Column("address", Text, nullable=False),
-    Index("audit_time", "time"),
+    Column("about", Text, nullable=False, default=""),
+    # What is searched for one name or one token. All else is found by reading a span of time.
+    Index("audit_time", "time", "id"),
+    Index("audit_who", "who", "time"),
+    Index("audit_token", "token_sha256"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("day", String(10), primary_key=True),  # YYYY-MM-DD, in UTC
+    Column("index", String(40), primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("who", Text, primary_key=True),
+    Column("times", Integer, nullable=False),
+    Column("last", Float, nullable=False),
+    Index("usage_project", "project", "last"),
 )
 
 
-def open_database(url: str) -> Engine:
-    """Return the database with all its tables; a new SQLite file has mode 0600. Raises StoreError."""
-    engine = create_engine(url)
-    try:
-        if engine.dialect.name == "sqlite":
-            _prepare_sqlite(engine)
-        metadata.create_all(engine)
-    except (SQLAlchemyError, OSError) as error:
-        raise StoreError(
-            f"the database {make_url(url).render_as_string(hide_password=True)} cannot be opened",
-            hint="check its path, its owner and the free space on the disk",
-        ) from error
-    return engine
-
-
 def insert_new(connection: Connection, table: Table, **values: object) -> bool:
-    """Insert a row. Returns False, and changes nothing, if one with its key is there."""
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(table).values(**values))
-    except IntegrityError:
-        return False
-    return True
+    """Insert a row. Returns False, and changes nothing, if one with its key is there.
+
+    If another transaction is about to insert the same row, this waits until it is known whether it did.
+    """
+    done = connection.execute(_insertion(table, connection.dialect.name), values)
+    return done.rowcount == 1
 
 
-def _prepare_sqlite(engine: Engine) -> None:
-    database = engine.url.database
-    if database:
-        # SQLite gives its journals the mode of the main file, so this one call covers them all.
-        os.close(os.open(Path(database), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
-
-
-def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver would begin transactions by its own rules; _begin does it
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    # A transaction that reads first and then writes fails if another has written in between; IMMEDIATE waits instead.
-    is_reading = connection.get_execution_options().get("is_reading", False)
-    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+@cache  # half of what an insertion costs is to put the statement together
+def _insertion(table: Table, dialect: str) -> Insert:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)

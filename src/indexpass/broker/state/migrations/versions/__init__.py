@@ -1,0 +1,1 @@
+"""One file for each step that the tables have taken. What was released is never changed."""
