@@ -8,4 +8,12 @@ from pathlib import Path
 # Under --import-mode=importlib nothing else makes the servers importable, for pytest and for the tests' annotations.
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["servers.brokers", "servers.issuers", "servers.programs", "servers.raw"]
+pytest_plugins = [
+    "servers.brokers",
+    "servers.issuers",
+    "servers.companies",
+    "servers.openid",
+    "servers.postgres",
+    "servers.programs",
+    "servers.raw",
+]

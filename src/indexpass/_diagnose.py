@@ -173,13 +173,15 @@ def _explain_expired(case: _Case) -> IndexRefused:
 
 def _explain_forbidden(case: _Case, challenge: Mapping[str, str]) -> IndexRefused:
     url, issuer, operation = case.index.url, case.issuer, case.operation
-    if challenge.get("error") == "insufficient_scope":
+    allowed = f"allows {operation} on {url}"
+    if challenge.get("error_description") == _challenge.TOKEN_OTHER_PROJECTS:
+        message = f"{url} takes the credential, but for other projects only"
+        allowed += " for this project"
+    elif challenge.get("error") == "insufficient_scope":
         message = f"{url} takes the credential, but it is not one for {_DOING[operation]}"
     else:
         message = f"{url} forbids {_DOING[operation]} with the credential from {issuer}"
-    return IndexRefused(
-        message, hint=f"ask who runs {issuer} for a policy that allows {operation} on {url}", code="not-allowed"
-    )
+    return IndexRefused(message, hint=f"ask who runs {issuer} for a policy that {allowed}", code="not-allowed")
 
 
 def _explain_not_found(case: _Case, *, is_own_page: bool) -> IndexRefused | None:

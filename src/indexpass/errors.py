@@ -77,15 +77,20 @@ class BrokerError(IndexpassError):
 class BrokerUnreachable(BrokerError):
     """The broker did not answer in time, or asked to come back later.
 
-    ``retry_after`` is the number of seconds that the broker asked to wait, or None.
+    ``retry_after`` is the number of seconds that the broker asked to wait, or None. ``is_cut_off`` says that the
+    connection broke before an answer came: nobody knows what was done, and another broker behind the same name may
+    answer at once.
     """
 
     code = "broker-unreachable"
 
-    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
-        """Keep the wait that the broker asked for beside the message."""
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after: float | None = None, is_cut_off: bool = False
+    ) -> None:
+        """Keep beside the message when, and whether at once, it is worth another try."""
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.is_cut_off = is_cut_off
 
 
 class BrokerRefused(BrokerError):

@@ -11,8 +11,8 @@ import click
 import pytest
 
 from indexpass import _cli, _config, _diagnose
+from indexpass.broker.settings import company, running, trust
 from indexpass.broker.settings import file as settings_file
-from indexpass.broker.settings import trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,8 +128,10 @@ def test_the_reference_lists_the_keys_of_an_index_as_the_code_knows_them() -> No
         ("Keys of an index", settings_file.INDEX_KEYS),
         ("Keys of a trusted issuer", trust.ISSUER_KEYS),
         ("Keys of a policy", trust.POLICY_KEYS),
+        ("Keys of the limits", running.LIMIT_KEYS),
+        ("Keys of the company", company.KEYS),
     ],
-    ids=["file", "index", "trusted-issuer", "policy"],
+    ids=["file", "index", "trusted-issuer", "policy", "limits", "company"],
 )
 def test_the_reference_lists_the_broker_s_keys_as_the_code_knows_them(heading: str, keys: tuple[str, ...]) -> None:
     assert table(BROKER_SETTINGS, heading) == list(keys)

@@ -208,7 +208,15 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, environments: Environments, built: Path, issuer: Issuer) -> Iterator[World]:
+def more_settings() -> str:
+    """What else stands in the settings of the broker; a module of tests may say otherwise."""
+    return ""
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path, environments: Environments, built: Path, issuer: Issuer, more_settings: str
+) -> Iterator[World]:
     """A broker that serves acme-hello and acme-slow over TLS, and a machine that knows nothing of it yet."""
     ours = environments(ours="[broker]")
     stage = Stage(tmp_path / "stage", say=print)
@@ -237,6 +245,7 @@ def world(tmp_path: Path, environments: Environments, built: Path, issuer: Issue
         world.indexpass("broker", "init", broker, "--issuer", home, "--index-name", "acme")
         with (broker / "broker.toml").open("a") as settings:
             settings.write(SETTINGS.format(issuer=home, alias=_alias(home), ci=issuer.url, seconds=BRIEF_SECONDS))
+            settings.write(more_settings)
         stage.run(
             [ours / "indexpass", "broker", "user", "add", USER, broker, "--password-stdin"],
             typed=f"{password.reveal()}\n",

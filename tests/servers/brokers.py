@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -16,19 +17,28 @@ import requests
 import trustme
 
 from indexpass._http import HttpClient
+from indexpass._secret import Secret
 from indexpass._wire import CLIENT_ID, GRANT_DEVICE, GRANT_EXCHANGE, GRANT_REFRESH, TYPE_ID_TOKEN
 from indexpass.broker.app import create_app
+from indexpass.broker.keys import Keys
 from indexpass.broker.service import Broker
 from indexpass.broker.settings import starter
+from indexpass.broker.state.signing_keys import SigningKey
 from servers.loopback import free_port, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from indexpass._secret import Secret
-
 NO_PASSWORD = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA"  # nobody's: tests decide in the store
+
+
+def make_keys(issuer: str = "https://tokens.acme.example", now: Callable[[], float] = time.time) -> Keys:
+    """Return the keys of a broker that has just begun, without a database: one signs from the beginning of time."""
+    keys = Keys(Secret(secrets.token_hex(32)), issuer=issuer, now=now)
+    kid, sealed = keys.make()
+    keys.hold([SigningKey(1, kid, sealed, published_at=0, signs_from=0)])
+    return keys
 
 
 class Clock:
@@ -55,6 +65,7 @@ class RunningBroker:
     clock: Clock
     authorities: Path | None
     http: requests.Session
+    folder: Path
 
     @property
     def index(self) -> str:
@@ -107,7 +118,7 @@ class StartBroker(Protocol):
 
 
 @pytest.fixture
-def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
+def start_broker(tmp_path: Path, new_database: Callable[[Path], str]) -> Iterator[StartBroker]:
     """Start brokers, each in a folder of its own; they stop at the end of the test."""
     with ExitStack() as stack:
 
@@ -116,14 +127,15 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
             port = listener.getsockname()[1]
             url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
             folder, packages, clock = tmp_path / f"broker-{port}", tmp_path / f"packages-{port}", Clock()
-            Broker.create(folder, starter.text(url, "acme") + settings.replace("{url}", url))
+            database = f'database = "{new_database(folder)}"\n'
+            Broker.create(folder, database + starter.text(url, "acme") + settings.replace("{url}", url))
             authorities, pair = _certificates(tmp_path) if tls else (None, None)
             broker = stack.enter_context(closing(Broker.open(folder, http=HttpClient(), now=clock)))
             stack.enter_context(serving(create_app(broker, packages=packages), listener, tls=pair))
             http = stack.enter_context(requests.Session())
             http.trust_env = False  # no proxy, no .netrc
             http.verify = str(authorities) if authorities else True
-            return RunningBroker(broker, url, packages, clock, authorities, http)
+            return RunningBroker(broker, url, packages, clock, authorities, http, folder)
 
         yield start
 

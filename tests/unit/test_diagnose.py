@@ -147,6 +147,19 @@ EXPLAINED = {
         f"{URL} takes the credential, but it is not one for uploading",
         f"ask who runs {BROKER} for a policy that allows upload on {URL}",
     ),
+    "another project": (
+        refused(
+            403,
+            {
+                "WWW-Authenticate": challenge(
+                    error="insufficient_scope", error_description=_challenge.TOKEN_OTHER_PROJECTS
+                )
+            },
+        ),
+        "not-allowed",
+        f"{URL} takes the credential, but for other projects only",
+        f"ask who runs {BROKER} for a policy that allows read on {URL} for this project",
+    ),
     "its own page is missing": (
         refused(404, is_own_page=True),
         "index-not-found",

@@ -66,13 +66,13 @@ def _row(index: Index, cache: Cache, context: Context) -> _Row:
         name=index.name,
         url=str(index.url),
         provider=index.provider,
-        identity=_identity(index, context),
+        identity=identify(index, context),
         read=_held(index, "read", cache, context.now()),
         upload=_held(index, "upload", cache, context.now()),
     )
 
 
-def _identity(index: Index, context: Context) -> str | None:
+def identify(index: Index, context: Context) -> str | None:
     """Say who a new credential would be issued to; a source that fails says why."""
     try:
         token = context.identify(index.options.get("broker", str(index.url)))

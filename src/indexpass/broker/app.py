@@ -1,4 +1,4 @@
-"""The broker over HTTP: the OAuth endpoints, the check for proxies, the pages and the built-in index.
+"""The broker over HTTP: the check for proxies, and all other endpoints, pages and the built-in index put together.
 
 Work that blocks (database, password hashes, other people's servers) runs on threads; ``/check`` stays on the event
 loop. This module translates between HTTP and the modules that decide; it decides nothing.
@@ -7,42 +7,35 @@ loop. This module translates between HTTP and the modules that decide; it decide
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from indexpass import _wire
-from indexpass.broker.exchange import exchange
+from indexpass.broker import endpoints, publishing_endpoints, upkeep
 from indexpass.broker.guarding import guard
 from indexpass.broker.guarding.proxy import ProxyReader
-from indexpass.broker.invite import invite
-from indexpass.broker.oauth import MAX_FORM_BYTES, OAuthError, parse_form
-from indexpass.broker.pages import authorize, login
-from indexpass.broker.revoke import revoke
+from indexpass.broker.health import Readiness
+from indexpass.broker.pages import login
+from indexpass.broker.state.usage import Fetch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from indexpass.broker.guarding.check import Facts, Verdict
     from indexpass.broker.service import Broker
 
-    Answerer = Callable[[dict[str, str], str], dict[str, object]]
-
-PURGE_SECONDS = 3600.0
-_NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
+CHECK_PATH = "/check"
+MEASURED_CHECKS = 64  # one in so many is timed, which says as much as all of them would
+REFRESH_PATIENCE_SECONDS = 0.5
 _NO_CONTENT = Response(status_code=204)  # the answer of almost every check: made once
-_log = logging.getLogger("indexpass.broker")
 
 
 def create_app(broker: Broker, *, packages: Path | None = None) -> Starlette:
@@ -52,28 +45,55 @@ def create_app(broker: Broker, *, packages: Path | None = None) -> Starlette:
     one policy guards is never shown under another.
     """
     checks = _Checks(broker)
-    app = Starlette(
+    app = _App(
+        checks,
         routes=[
-            Route("/check", checks),
-            *_oauth_routes(broker),
-            *_metadata_routes(broker),
+            *endpoints.routes(broker, checks.refresh),
+            *publishing_endpoints.routes(broker, checks.refresh),
             Route("/healthz", _healthz),
+            Route("/readyz", _readyz(broker, checks.refresh)),
             *login.routes(broker),
             *(_index_routes(broker, checks, packages) if packages else []),
         ],
-        lifespan=_lifespan(broker),
+        lifespan=lambda _app: upkeep.keeping_up(broker),
     )
     app.router.redirect_slashes = False  # it would redirect to whatever host the client named
     return app
 
 
+class _App(Starlette):
+    """Answers ``/check`` at once: half of what a check would take is to find the way to it."""
+
+    def __init__(
+        self,
+        checks: ASGIApp,
+        *,
+        routes: Sequence[BaseRoute],
+        lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
+    ) -> None:
+        super().__init__(routes=routes, lifespan=lifespan)
+        self._checks = checks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == CHECK_PATH:
+            await self._checks(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 class _Checks:
-    """Answers ``/check``, and the built-in index's guard; keeps the list of revocations up to date meanwhile."""
+    """Answers ``/check``, and the built-in index's guard; keeps the list of revocations up to date meanwhile.
+
+    What it answers is counted in memory, which is all that a check has time for.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._proxies = ProxyReader(broker.settings)
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
+        self._patient_until = 0.0
+        self._has_usage = broker.settings.running.has_usage
+        self._unmeasured = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         facts = self._proxies.facts(scope["headers"], scope["query_string"])
@@ -81,92 +101,58 @@ class _Checks:
         await answer(scope, receive, send)
 
     async def check(self, facts: Facts) -> Verdict:
-        revocations, now = self._broker.revocations, self._broker.now
-        if revocations.is_due(now()):
-            async with self._reading:
-                if revocations.is_due(now()):  # somebody else may have read it while we waited
-                    await run_in_threadpool(revocations.refresh, now())
-        return self._broker.checker.check(facts)
+        self._unmeasured += 1
+        if self._unmeasured < MEASURED_CHECKS:
+            return await self._check(facts)
+        self._unmeasured, begun = 0, perf_counter()
+        verdict = await self._check(facts)
+        self._broker.metrics.check_seconds.observe(perf_counter() - begun)
+        return verdict
 
+    async def _check(self, facts: Facts) -> Verdict:
+        await self.refresh()
+        verdict = self._broker.checker.check(facts)
+        self._count(facts, verdict)
+        return verdict
 
-def _oauth_routes(broker: Broker) -> list[BaseRoute]:
-    def token(form: dict[str, str], address: str) -> dict[str, object]:
-        return exchange(broker, form, address=address).to_json()
+    def _count(self, facts: Facts, verdict: Verdict) -> None:
+        index, target = facts.index.name if facts.index else "", facts.target
+        self._broker.metrics.checks[index, verdict.status] += 1
+        is_fetch = self._has_usage and target.version and facts.operation == "read"
+        if is_fetch and target.project and verdict.subject:  # a no names nobody
+            fetch = Fetch(index, target.project, target.version, verdict.subject)
+            self._broker.tally.count(fetch, self._broker.now())
 
-    def device(form: dict[str, str], address: str) -> dict[str, object]:
-        return invite(broker, form, address=address).to_json()
+    async def refresh(self) -> None:
+        """Read the keys and what was revoked anew, if that is due.
 
-    def revocation(form: dict[str, str], address: str) -> dict[str, object]:
-        revoke(broker, form, address=address)
-        return {}
-
-    return [
-        Route("/oauth/token", _answering(token), methods=["POST"]),
-        Route("/oauth/device_authorization", _answering(device), methods=["POST"]),
-        Route("/oauth/revoke", _answering(revocation), methods=["POST"]),
-    ]
-
-
-def _answering(answer: Answerer) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint that reads a form, has ``answer`` work on a thread, and speaks OAuth either way."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            form = parse_form(request.headers.get("content-type", ""), await _read(request))
-            address = request.client.host if request.client else ""
-            return JSONResponse(await run_in_threadpool(answer, form, address), headers=_NO_STORE)
-        except OAuthError as error:
-            body, status = _wire.error_json(error.code, error.description), error.status
-        except SQLAlchemyError:
-            _log.exception("the database does not answer")
-            body, status = _wire.error_json("temporarily_unavailable", "the broker's database does not answer"), 503
-        return JSONResponse(body, status_code=status, headers=_NO_STORE)
-
-    return endpoint
-
-
-async def _read(request: Request) -> bytes:
-    """Return the body, or a little more of it than may be: the rest of a larger one is not waited for."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            break
-    return bytes(body)
-
-
-def _metadata_routes(broker: Broker) -> list[BaseRoute]:
-    issuer = broker.settings.issuer
-    metadata = _wire.Metadata(
-        issuer=issuer,
-        authorization_endpoint=f"{issuer}{authorize.PATH}",
-        token_endpoint=f"{issuer}/oauth/token",
-        device_authorization_endpoint=f"{issuer}/oauth/device_authorization",
-        revocation_endpoint=f"{issuer}/oauth/revoke",
-        jwks_uri=f"{issuer}/jwks.json",
-    ).to_json()
-    routes: list[BaseRoute] = [
-        Route(_wire.METADATA_PATH, _serving(metadata)),
-        Route("/.well-known/openid-configuration", _serving(metadata)),
-        Route("/jwks.json", _serving(broker.keys.jwks())),
-    ]
-    for index in broker.settings.indexes:
-        if index.url.origin == broker.settings.origin:
-            resource = _wire.ResourceMetadata(index.url, issuer, index.upload_url, index.files_url, index.name)
-            path = _wire.well_known_url(_wire.RESOURCE_METADATA_PATH, index.url).removeprefix(issuer)
-            routes += [Route(form, _serving(resource.to_json())) for form in (path, f"{path}/")]
-    return routes
-
-
-def _serving(document: dict[str, object]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(_request: Request) -> Response:
-        return JSONResponse(document, headers={"Cache-Control": "public, max-age=300"})
-
-    return endpoint
+        One reads for all, on a thread that no request can occupy. Where the database takes its time, nobody waits for
+        it longer than a moment: no index should stand still because the broker cannot mint.
+        """
+        if not self._broker.revocations.is_due(self._broker.now()):
+            return
+        now = asyncio.get_running_loop().time
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(asyncio.to_thread(self._broker.refresh))
+            self._patient_until = now() + REFRESH_PATIENCE_SECONDS
+        done, _ = await asyncio.wait({self._reading}, timeout=max(0.0, self._patient_until - now()))
+        for reading in done:
+            reading.result()
 
 
 async def _healthz(_request: Request) -> Response:
     return PlainTextResponse("ok\n")
+
+
+def _readyz(broker: Broker, refresh: Callable[[], Awaitable[None]]) -> Callable[[Request], Awaitable[Response]]:
+    readiness = Readiness(broker, refresh)
+
+    async def endpoint(_request: Request) -> Response:
+        failing = await readiness.failing()
+        answer = {"ready": not failing, "failing": failing}
+        return JSONResponse(answer, status_code=503 if failing else 200, headers={"Cache-Control": "no-store"})
+
+    return endpoint
 
 
 def _index_routes(broker: Broker, checks: _Checks, packages: Path) -> list[BaseRoute]:
@@ -179,26 +165,3 @@ def _index_routes(broker: Broker, checks: _Checks, packages: Path) -> list[BaseR
             folder.mkdir(parents=True, exist_ok=True)
             routes += guard.routes(index, create_index(folder), checks.check)
     return routes
-
-
-def _lifespan(broker: Broker) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        purging = asyncio.create_task(_purge(broker))
-        try:
-            yield
-        finally:
-            purging.cancel()
-            await asyncio.gather(purging, return_exceptions=True)
-
-    return lifespan
-
-
-async def _purge(broker: Broker) -> None:
-    """Remove what has expired, once an hour."""
-    while True:
-        try:
-            await run_in_threadpool(broker.store.purge, broker.now())
-        except SQLAlchemyError:
-            _log.exception("what has expired cannot be removed; the next try is in an hour")
-        await asyncio.sleep(PURGE_SECONDS)

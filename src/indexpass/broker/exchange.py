@@ -17,18 +17,32 @@ from indexpass._wire import CLIENT_ID, SCOPES, TYPE_ACCESS_TOKEN, TokenAnswer
 from indexpass.broker.keys import fingerprint
 from indexpass.broker.oauth import OAuthError
 from indexpass.broker.policy import Denial, Grant, Person, decide, describe
-from indexpass.broker.proofs import CodeProof, DeviceProof, IdentityProof, SessionProof, identify
+from indexpass.broker.proofs import (
+    CodeProof,
+    DeviceProof,
+    IdentityProof,
+    SessionProof,
+    UsedMeanwhile,
+    end_session_of_code,
+    identify,
+)
 from indexpass.broker.state import audit
 from indexpass.broker.state.audit import Entry
 from indexpass.errors import UrlError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Connection
 
     from indexpass._model import Operation
+    from indexpass._secret import Secret
     from indexpass.broker.policy import Subject
+    from indexpass.broker.proofs import Spent
     from indexpass.broker.service import Broker
     from indexpass.broker.settings import GuardedIndex, Settings
+
+    Choose = Callable[[Subject], GuardedIndex]
 
 _EVENTS = {
     CodeProof: "code-exchange",
@@ -40,14 +54,16 @@ _UNDECIDED = {"authorization_pending", "slow_down", "temporarily_unavailable"}  
 MAX_SUBJECT_LENGTH = 160  # as JSON; keeps a token below 1,200 characters
 
 
-def exchange(broker: Broker, form: Mapping[str, str], *, address: str) -> TokenAnswer:
+def exchange(broker: Broker, form: Mapping[str, str], *, address: str, choose: Choose | None = None) -> TokenAnswer:
     """Trade the proof in ``form`` for an access token. Blocks: run it on a thread. Raises OAuthError.
 
-    A refusal is audited too, with all that was known by then.
+    A refusal is audited too, with all that was known by then. With ``choose``, who asks decides which index is meant,
+    instead of the form.
     """
     now = broker.now()
     entry = Entry(now, "exchange", "denied", address=address)
     try:
+        _require_patience(broker, address, now)
         check_client(form)
 
         # Who is it?
@@ -57,21 +73,28 @@ def exchange(broker: Broker, form: Mapping[str, str], *, address: str) -> TokenA
 
         # Which index, and what for? What a person approved has said so when it began.
         begun = proof.approval if isinstance(proof, (CodeProof, DeviceProof)) else None
-        index = find_index(broker.settings, form.get("resource") or (begun.resource if begun else ""))
+        resource = form.get("resource") or (begun.resource if begun else "")
+        index = choose(subject) if choose else find_index(broker.settings, resource)
         entry = replace(entry, index=index.name)
         operations = find_operations(form.get("scope") or (begun.scope if begun else ""))
         entry = replace(entry, operation=" ".join(operations))
 
         # May they?
         grants = [_require_grant(broker.settings, subject, index, operation) for operation in operations]
-        policies = " ".join(dict.fromkeys(grant.policy for grant in grants))
+        policies = " ".join(dict.fromkeys(name for grant in grants for name in grant.policy.split()))
         seconds = min(grant.seconds for grant in grants)
         scope = " ".join(SCOPES[operation] for operation in operations)
+        projects = {
+            SCOPES[operation]: sorted(grant.projects)
+            for operation, grant in zip(operations, grants, strict=True)
+            if grant.projects is not None
+        }
 
         # Use the proof up, mint, and write the audit: all three, or none.
-        with broker.store.writing() as connection:
-            spent = proof.spend(broker, connection, now)
-            token = broker.keys.mint(
+        def conclude(connection: Connection) -> tuple[Spent, Secret, Entry]:
+            spent = proof.spend(broker, connection, now, address)
+            token = _mint(
+                broker,
                 {
                     "sub": _bounded(describe(subject)),
                     "aud": index.resource,
@@ -81,16 +104,23 @@ def exchange(broker: Broker, form: Mapping[str, str], *, address: str) -> TokenA
                     "jti": secrets.token_urlsafe(16),
                     "scope": scope,
                     "policy": policies,
+                    **({"projects": projects} if projects else {}),
                     **({"sid": spent.session_id} if spent.session_id else {}),
-                }
+                },
             )
-            entry = replace(entry, result="granted", policy=policies, token_sha256=fingerprint(token))
-            audit.write(connection, entry)
+            granted = replace(entry, result="granted", policy=policies, token_sha256=fingerprint(token))
+            audit.write(connection, granted)
+            return spent, token, granted
+
+        spent, token, granted = broker.store.write(conclude)
     except OAuthError as refusal:
+        if isinstance(refusal, UsedMeanwhile):  # what this one began was rolled back; what the other began has to end
+            end_session_of_code(broker, form, now)
         if refusal.code not in _UNDECIDED:
+            broker.limits.exchanges.count(address, now)
             broker.audit.keep(replace(entry, reason=str(refusal)))
         raise
-    audit.announce(entry)
+    broker.audit.announce(granted)
     return TokenAnswer(
         access_token=token,
         expires_in=seconds,
@@ -133,11 +163,28 @@ def find_operations(scope: str) -> tuple[Operation, ...]:
     return tuple(operation for operation, name in SCOPES.items() if name in asked)
 
 
+def _require_patience(broker: Broker, address: str, now: float) -> None:
+    """Refuse an address from which too many exchanges have failed. Raises OAuthError."""
+    if wait := broker.limits.exchanges.wait(address, now):
+        raise OAuthError(
+            "temporarily_unavailable", "too many requests from this address were refused", status=429, retry_after=wait
+        )
+
+
 def _require_grant(settings: Settings, subject: Subject, index: GuardedIndex, operation: Operation) -> Grant:
     decision = decide(settings, subject, index, operation)
     if isinstance(decision, Denial):
         raise OAuthError("invalid_target", decision.reason)  # RFC 8693 section 2.2.2
     return decision
+
+
+def _mint(broker: Broker, claims: Mapping[str, object]) -> Secret:
+    try:
+        return broker.keys.mint(claims)
+    except ValueError:  # the policies that add up name more projects than a token can carry
+        raise OAuthError(
+            "invalid_target", "the policies name too many projects for one token: ask for one operation at a time"
+        ) from None
 
 
 def _bounded(subject: str) -> str:

@@ -6,6 +6,7 @@ module never says what the subject may do.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,22 @@ if TYPE_CHECKING:
 _TYPE_JWT = "urn:ietf:params:oauth:token-type:jwt"
 
 
+class UsedBefore(OAuthError):
+    """An identity token that is accepted once has been used before."""
+
+    def __init__(self) -> None:
+        """Say so, with the code of RFC 8693 section 2.2.2."""
+        super().__init__("invalid_request", "the identity token was used before: it is accepted once")
+
+
+class UsedMeanwhile(OAuthError):
+    """Two have used the same code from the browser at the same moment, and this one came second."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("invalid_grant", "the code was used before, so its session was ended")
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a proof leaves behind: its session's id and next refresh token, or nothing where there is no session."""
@@ -56,14 +73,14 @@ class CodeProof:
     @property
     def subject(self) -> Subject:
         """The person who approved it."""
-        return Person(self.approval.user)
+        return Person(self.approval.user, self.approval.groups)
 
-    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:
-        """Begin the session. Raises OAuthError if the code has been used meanwhile."""
-        spent = _begin_session(broker, connection, self.approval.user, now)
+    def spend(self, broker: Broker, connection: Connection, now: float, address: str) -> Spent:
+        """Begin the session. Raises UsedMeanwhile if the code has been used meanwhile."""
+        spent = _begin_session(broker, connection, self.approval, now, address)
         keep_until = now + broker.settings.session_seconds
         if not codes.redeem(connection, self.code, spent.session_id, keep_until=keep_until):
-            raise OAuthError("invalid_grant", "the code was used already")
+            raise UsedMeanwhile
         return spent
 
 
@@ -77,13 +94,13 @@ class DeviceProof:
     @property
     def subject(self) -> Subject:
         """The person who approved it."""
-        return Person(self.approval.user)
+        return Person(self.approval.user, self.approval.groups)
 
-    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:
+    def spend(self, broker: Broker, connection: Connection, now: float, address: str) -> Spent:
         """Begin the session. Raises OAuthError if the code has been used meanwhile."""
         if not devices.redeem(connection, self.device_code, now):
             raise OAuthError("invalid_grant", "the device code was used already")
-        return _begin_session(broker, connection, self.approval.user, now)
+        return _begin_session(broker, connection, self.approval, now, address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +113,11 @@ class SessionProof:
     @property
     def subject(self) -> Subject:
         """The person whose session it is."""
-        return Person(self.session.user)
+        return Person(self.session.user, self.session.groups)
 
-    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:
+    def spend(self, broker: Broker, connection: Connection, now: float, address: str) -> Spent:
         """Put the successor in the token's place."""
-        successor = sessions.rotate(connection, broker.keys, self.refresh_token, self.session, now)
+        successor = sessions.rotate(connection, broker.keys, self.refresh_token, self.session, now, address=address)
         return Spent(self.session.session_id, successor)
 
 
@@ -115,15 +132,15 @@ class IdentityProof:
         """The workload, as its issuer describes it."""
         return self.verified
 
-    def spend(self, broker: Broker, connection: Connection, now: float) -> Spent:  # noqa: ARG002  # as the others
+    def spend(self, broker: Broker, connection: Connection, now: float, address: str) -> Spent:  # noqa: ARG002  # as the others
         """Mark the token as used, where its issuer's tokens are accepted once.
 
-        Raises OAuthError if it has been used before (RFC 8693 section 2.2.2).
+        Raises UsedBefore if it has been used before.
         """
         if broker.settings.replay_of(self.verified.issuer) == "until-exp":
             return Spent()
         if not claim_once(connection, self.verified.replay_key, self.verified.expires_at):
-            raise OAuthError("invalid_request", "the identity token was used before: it is accepted once")
+            raise UsedBefore
         return Spent()
 
 
@@ -144,6 +161,12 @@ def identify(broker: Broker, form: Mapping[str, str], now: float) -> Proof:
     raise OAuthError(
         "unsupported_grant_type", "authorization_code, device_code, refresh_token and token-exchange are known here"
     )
+
+
+def end_session_of_code(broker: Broker, form: Mapping[str, str], now: float) -> None:
+    """End the session that somebody else has just begun with the code in ``form`` (RFC 6749 section 4.1.2)."""
+    with suppress(OAuthError):
+        _by_code(broker, form, now)  # whoever looks at a code that was used ends its session
 
 
 def _by_code(broker: Broker, form: Mapping[str, str], now: float) -> CodeProof:
@@ -182,6 +205,8 @@ def _by_identity_token(broker: Broker, form: Mapping[str, str]) -> IdentityProof
         raise OAuthError("invalid_request", "the subject_token_type must be id_token or jwt")
     if form.get("requested_token_type", TYPE_ACCESS_TOKEN) != TYPE_ACCESS_TOKEN:
         raise OAuthError("invalid_request", "only access tokens are issued")
+    if "audience" in form:
+        raise OAuthError("invalid_target", "name the index by its URL as resource, not as audience")
     if "actor_token" in form:
         raise OAuthError("invalid_request", "an actor_token is not accepted: nobody acts for another here")
     try:
@@ -189,10 +214,17 @@ def _by_identity_token(broker: Broker, form: Mapping[str, str]) -> IdentityProof
     except Unverified as error:
         raise OAuthError("invalid_request", f"the identity token is refused: {error}") from None
     except BrokerError as error:
-        raise OAuthError("temporarily_unavailable", str(error), status=503) from error
+        raise OAuthError("temporarily_unavailable", str(error), status=503, retry_after=10) from error
 
 
-def _begin_session(broker: Broker, connection: Connection, user: str, now: float) -> Spent:
-    seconds = broker.settings.session_seconds
-    session, refresh_token = sessions.begin(connection, user, client_id=CLIENT_ID, seconds=seconds, now=now)
+def _begin_session(broker: Broker, connection: Connection, approval: Approval, now: float, address: str) -> Spent:
+    session, refresh_token = sessions.begin(
+        connection,
+        approval.user,
+        groups=approval.groups,
+        client_id=CLIENT_ID,
+        address=address,
+        seconds=broker.settings.session_seconds,
+        now=now,
+    )
     return Spent(session.session_id, refresh_token)

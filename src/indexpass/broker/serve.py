@@ -5,26 +5,34 @@ This module knows the server, uvicorn, and what it prints; it never looks into a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 import ssl
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 import uvicorn
 
 from indexpass.broker.app import create_app
+from indexpass.broker.bounded_http import BoundedHttp
+from indexpass.broker.deadlines import BodyDeadline, HeadDeadline
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from indexpass.broker.deadlines import Connection
     from indexpass.broker.service import Broker
 
 STOP_SECONDS = 10  # how long requests that have begun may take once the broker is told to stop
+LINGER_SECONDS = 0.5  # how long connections stay open for requests that were on their way by then
+_TICKS = 10  # of uvicorn's in a second
 _log = logging.getLogger("indexpass.access")
 
 
@@ -52,7 +60,8 @@ def run(
     has_access_log: bool,
 ) -> None:
     """Serve the broker until SIGTERM or SIGINT, then finish what has begun. Raises ConfigError if it cannot listen."""
-    app: ASGIApp = create_app(broker, packages=packages)
+    running = broker.settings.running
+    app: ASGIApp = BodyDeadline(create_app(broker, packages=packages))
     config = uvicorn.Config(
         _AccessLog(app) if has_access_log else app,
         ssl_certfile=tls[0] if tls else None,
@@ -61,14 +70,23 @@ def run(
         log_level="warning",
         access_log=False,  # uvicorn's own prints query strings
         server_header=False,
+        http=BoundedHttp,
         ws="none",
+        forwarded_allow_ips=list(running.trusted_proxies),
+        limit_concurrency=running.connections,  # more are answered with 503
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     # uvicorn stops gracefully and then raises the signal once more: stopping as told is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    with _listen(address) as listener:
-        _Server(config, f"The broker {broker.settings.issuer} is ready on {address[0]}:{address[1]}").run([listener])
+    greeting = f"The broker {broker.settings.issuer} is ready on {address[0]}:{address[1]}"
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listen(address))
+        if running.metrics_listen:
+            from indexpass.broker.exposition import exposing  # noqa: PLC0415  # costs nothing where nobody asks
+
+            stack.enter_context(exposing(broker, running.metrics_listen))
+        _Server(config, greeting).run([listener])
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:
@@ -83,16 +101,32 @@ def _listen(address: tuple[str, int]) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, closes connections on which nothing comes, and lets nobody down when it stops."""
 
     def __init__(self, config: uvicorn.Config, greeting: str) -> None:
         super().__init__(config)
         self._greeting = greeting
+        self._heads = HeadDeadline()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             click.echo(self._greeting, err=True)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            connections: Iterable[Connection] = self.server_state.connections  # type: ignore[assignment]  # uvicorn names no common type
+            self._heads.close_overdue(connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        # Clients keep connections for their next request. One that is just coming is still answered, and told that it
+        # was the last; uvicorn would close the connection under it.
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        await asyncio.sleep(LINGER_SECONDS)
+        await super().shutdown(sockets)
 
 
 class _AccessLog:

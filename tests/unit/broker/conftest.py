@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from indexpass.broker.keys import Keys
 from indexpass.broker.state.store import Store
+from servers.brokers import make_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from indexpass.broker.keys import Keys
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, new_database: Callable[[Path], str]) -> Iterator[Store]:
     """An empty database with one user, alice."""
-    opened = Store(f"sqlite:///{tmp_path / 'broker.sqlite3'}")
+    opened = Store(new_database(tmp_path))
     opened.add_user("alice", "a hash", 0.0)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+def keys() -> Keys:
     """The keys of the broker at https://tokens.acme.example."""
-    return Keys.create(tmp_path_factory.mktemp("keys") / "keys", issuer="https://tokens.acme.example")
+    return make_keys()

@@ -136,7 +136,9 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["init"], ["serve"], ["user", "add"]], ids=lambda words: " ".join(words) or "broker"
+    "command",
+    [[], ["audit"], ["init"], ["serve"], ["usage"], ["user", "add"]],
+    ids=lambda words: " ".join(words) or "broker",
 )
 def test_help_shows_an_example(command: list[str]) -> None:
     assert "Example:" in run(*command, "--help").output

@@ -52,7 +52,7 @@ def owner(settings: Settings, url: str) -> str | None:
 def test_what_is_not_said_has_a_default() -> None:
     settings = read(GOOD)
     assert settings.listen == ("127.0.0.1", 8443)
-    assert settings.database == "sqlite:////etc/broker/broker.sqlite3"
+    assert settings.database.url == "sqlite:////etc/broker/broker.sqlite3"
     assert settings.session_seconds == 24 * 3600
     assert (settings.indexes[0].read_seconds, settings.indexes[0].upload_seconds) == (3600, 900)
 
@@ -80,7 +80,7 @@ def test_the_first_settings_are_good_settings(issuer: str) -> None:
 def test_the_examples_in_the_first_settings_are_good_settings_too() -> None:
     lines = starter.text("https://packages.acme.example", "acme").splitlines()
     first = next(number for number, line in enumerate(lines) if line == "# [[trusted-issuer]]")
-    is_toml = [line for line in lines[first:] if line.startswith(("# [", "# ")) and ("=" in line or "[[" in line)]
+    is_toml = [line for line in lines[first:] if line.startswith(("# [", "# ")) and ("=" in line or line.endswith("]"))]
     text = "\n".join([*lines[:first], *(line.removeprefix("# ") for line in is_toml)])
     assert [policy.name for policy in read(text).policies] == ["people", "release"]
 
@@ -111,7 +111,7 @@ def test_the_examples_in_the_first_settings_are_good_settings_too() -> None:
         ('index = "acme"', 'index = "acne"', "did you mean acme?"),
         ('name = "release"', 'name = "readers"', "stands twice"),
         ('issuer = "https', 'listen = "8443"\nissuer = "https', "an address and a port"),
-        ('issuer = "https', 'database = "mysql://x"\nissuer = "https', "only SQLite"),
+        ('issuer = "https', 'database = "mysql://x"\nissuer = "https', "sqlite:///PATH or postgresql://"),
         ('issuer = "https', 'tls-key = "key.pem"\nissuer = "https', "go together"),
         ("issuer = ", "issuer = = ", "not valid TOML"),
     ],

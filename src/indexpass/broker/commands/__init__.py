@@ -10,8 +10,16 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "audit": "indexpass.broker.commands.audit:audit",
+    "database": "indexpass.broker.commands.database:database",
     "init": "indexpass.broker.commands.running:init",
+    "explain": "indexpass.broker.commands.explain:explain",
+    "policy": "indexpass.broker.commands.policy:policy",
+    "keys": "indexpass.broker.commands.keys:keys",
+    "resource-server": "indexpass.broker.commands.resource_server:resource_server",
     "serve": "indexpass.broker.commands.running:serve_command",
+    "snippet": "indexpass.broker.commands.snippet:snippet",
+    "usage": "indexpass.broker.commands.usage:usage",
     "user": "indexpass.broker.commands.user:user",
 }
 

@@ -5,15 +5,14 @@ These functions read options and print; what they do is done elsewhere.
 
 from __future__ import annotations
 
-import logging
-import sys
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from indexpass._http import HttpClient
-from indexpass.broker import serve
+from indexpass.broker import log, serve
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.service import Broker
 from indexpass.broker.settings import starter, values
@@ -50,6 +49,8 @@ def init(folder: Path, issuer: str, index_name: str) -> None:
 @click.option("--tls-certificate", type=click.Path(path_type=Path, dir_okay=False), help="PEM file; speak TLS.")
 @click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file of the certificate's key.")
 @click.option("--access-log", is_flag=True, help="Print method, path and status of each request.")
+@click.option("--log-format", type=click.Choice(get_args(log.Format)), default="plain", show_default=True)
+@click.option("--log-level", type=click.Choice(get_args(log.Level)), default="info", show_default=True)
 def serve_command(  # noqa: PLR0913  # one for each option
     folder: Path,
     listen: str | None,
@@ -58,18 +59,19 @@ def serve_command(  # noqa: PLR0913  # one for each option
     tls_key: Path | None,
     *,
     access_log: bool,
+    log_format: log.Format,
+    log_level: log.Level,
 ) -> None:
     """Serve the broker in FOLDER until it is told to stop (SIGTERM or Ctrl-C).
 
-    The audit is printed to standard error, one line of JSON for each decision.
+    The log goes to standard error; the audit is part of it, one line of JSON for each decision.
 
     \b
     Example:
       indexpass broker serve ./broker --packages ./packages
       indexpass broker serve ./broker --listen 0.0.0.0:8443 --tls-certificate tls.crt --tls-key tls.key
     """  # noqa: D301  # click wants the character itself
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("indexpass").setLevel(logging.INFO)
+    log.begin(log_format, log_level)
     with closing(Broker.open(folder.absolute(), http=HttpClient())) as opened:
         settings = opened.settings
         serve.run(

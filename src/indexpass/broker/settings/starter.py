@@ -23,6 +23,16 @@ listen = "{listen}"
 # How long a sign-in lasts, however often it is used.
 session-lifetime = "24h"
 
+# How long each key signs tokens. The next one follows by itself.
+# key-lifetime = "30d"
+
+# Who fetched which version, counted by day, so that old ones can be retired: indexpass broker usage. This is about
+# people: remove the line where nobody has agreed to it.
+usage = true
+
+# What to ask for numbers: http://127.0.0.1:9464/metrics (Prometheus).
+# metrics-listen = "127.0.0.1:9464"
+
 # An index that tokens are minted for. One on the broker's own host can be served by the broker itself, from DIR/{name}:
 # indexpass broker serve --packages DIR
 [[index]]
@@ -40,7 +50,8 @@ operations = ["read", "upload"]
 users = ["*"]
 
 # CI and workloads prove themselves with an identity token of an issuer that you trust. The audience is what the
-# token must be made for; it is the broker's own URL unless you say otherwise.
+# token must be made for; it is the broker's own URL unless you say otherwise. There are presets for github, gitlab,
+# google, kubernetes, azure, azure-devops, aws, circleci and buildkite.
 #
 # [[trusted-issuer]]
 # name = "ci"
@@ -56,6 +67,16 @@ users = ["*"]
 # issuer = "ci"
 # claims = {{ project_id = "1234", ref_protected = "true" }}
 # lifetime = "5m"
+#
+# People can sign in at your company's OpenID provider, in place of a password of the broker's own. "*" above then means
+# everybody whom that lets in.
+#
+# [company]
+# name = "ACME"
+# issuer = "https://login.acme.example"
+# client-id = "indexpass"
+# client-secret-file = "company-secret"
+# required-groups = ["python-devs"]
 """
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 from indexpass._url import IndexUrl
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 MAX_INDEX_URL_LENGTH = 150
 MAX_ISSUER_LENGTH = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-_DURATION = re.compile(r"([1-9][0-9]{0,6})([smh])")
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 
 def name(text: str) -> str:
@@ -29,17 +30,20 @@ def name(text: str) -> str:
     return text
 
 
-def seconds(limit: int) -> Callable[[str], int]:
-    """Return what reads a duration of at most ``limit`` seconds."""
+def seconds(limit: int, least: int = 1) -> Callable[[str], int]:
+    """Return what reads a duration of ``least`` to ``limit`` seconds."""
 
     def parse(text: str) -> int:
         found = _DURATION.fullmatch(text)
         if not found:
-            msg = 'a duration is a whole number and a unit, such as "90s", "15m" or "24h"'
+            msg = 'a duration is a whole number and a unit, such as "90s", "15m", "24h" or "30d"'
             raise ValueError(msg)
         seconds = int(found[1]) * _UNIT_SECONDS[found[2]]
         if seconds > limit:
             msg = f"a duration of at most {limit // 3600}h is needed"
+            raise ValueError(msg)
+        if seconds < least:
+            msg = f"a duration of at least {least // 3600}h is needed"
             raise ValueError(msg)
         return seconds
 
@@ -94,8 +98,14 @@ def parse_listen(text: str) -> tuple[str, int]:
 
 
 def database(text: str) -> str:
-    """Return the SQLAlchemy URL of the database."""
-    if not text.startswith("sqlite:///"):
-        msg = "only SQLite is known: sqlite:///PATH"
+    """Return the SQLAlchemy URL of the database: it holds no password."""
+    if text.startswith("sqlite:///"):
+        return text
+    if not text.startswith("postgresql://"):
+        msg = "a database is sqlite:///PATH or postgresql://USER@HOST/NAME"
+        raise ValueError(msg)
+    parts = urlsplit(text)
+    if ":" in parts.netloc.rpartition("@")[0] or "password" in parse_qs(parts.query, keep_blank_values=True):
+        msg = "the URL contains a password; change it in PostgreSQL, and name a file of it in database-password-file"
         raise ValueError(msg)
     return text
