@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from indexpass._metadata import METADATA_PATH, Metadata
 from indexpass._secret import Secret
-from indexpass._wire import METADATA_PATH, Metadata, TokenAnswer
+from indexpass._wire import TokenAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -75,6 +75,12 @@ def install(folder: Path) -> Environments:
     return Environments(ours, plain, home, version, keyring.removeprefix("keyring=="), constraints)
 
 
+def install_broker(folder: Path) -> Path:
+    """Install the wheel that :func:`install` has built with all that a broker needs, and what reads password files."""
+    (wheel,) = (folder / "wheels").glob("*.whl")
+    return _environment(folder / "broker", f"{wheel}[broker]", "passlib>=1.7")
+
+
 def install_peer(folder: Path, name: str, environments: Environments) -> Installed | None:
     """Install another backend beside the same keyring. Returns None if that fails: then it cannot be compared."""
     try:

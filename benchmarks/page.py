@@ -6,6 +6,7 @@ Writes the results, the plot and the page's table, so that the three always say 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,11 @@ HEAD = """\
 |---|---|---|---|---|
 """
 NEXT = "\n[All results]"
+BROKER_HEAD = """\
+| broker, in the same run | bound | measured |
+|---|---|---|
+"""
+BROKER_NEXT = "Commits wait for the disk:"
 
 
 def publish(results: Mapping[str, Any], pages: Path) -> None:
@@ -32,7 +38,8 @@ def publish(results: Mapping[str, Any], pages: Path) -> None:
     (assets / "bench.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (assets / "bench.svg").write_text(draw(results), encoding="utf-8")
     rest = after[after.index(NEXT) :]
-    page.write_text(before + head + "".join(_table(results)) + _facts(results) + rest, encoding="utf-8")
+    text = before + head + "".join(_table(results)) + _facts(results) + rest
+    page.write_text(_with_broker(text, results), encoding="utf-8")
 
 
 def _table(results: Mapping[str, Any]) -> Iterator[str]:
@@ -40,6 +47,21 @@ def _table(results: Mapping[str, Any]) -> Iterator[str]:
         ratios = {cost["what"]: cost["to_alone"]["median"] for cost in results["costs"] if cost["who"] == who}
         cells = (f" {ratios[what]:.2f} |" if what in ratios else " |" for what in ("foreign", "first", "later"))
         yield f"| {who} | {version} |{''.join(cells)}\n"
+
+
+def _with_broker(text: str, results: Mapping[str, Any]) -> str:
+    """Put the broker's table in place of the one that is there, if there is one; nothing where it was left out."""
+    text = re.sub(re.escape(BROKER_HEAD) + r"(?:\|.*\n)*\n", "", text)
+    rows = results.get("brokers", {}).get("rows", [])
+    if not rows:
+        return text
+    table = "".join(
+        f"| {row['what']} | {row['bound']:.3g} {unit} | {row['measured']:.2f} {unit}, {row['verdict']} |\n"
+        for row in rows
+        for unit in [row["unit"]]
+    )
+    before, following, after = text.partition(BROKER_NEXT)
+    return f"{before}{BROKER_HEAD}{table}\n{following}{after}"
 
 
 def _facts(results: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ class Row(NamedTuple):
         spread = "" if self.low == self.high else f"{self.low:.{digits}f} … {self.high:.{digits}f}"
         return _LINE.format(
             what=self.what,
-            bound=f"{self.bound:g} {self.unit}",
+            bound=f"{self.bound:.3g} {self.unit}",
             measured=f"{self.measured:.{digits}f} {self.unit}",
             spread=spread,
             share=f"{self.measured / self.bound:.0%}",

@@ -1,4 +1,4 @@
-"""``make bench``: measure the client's bounds, say which hold, and set the same look-ups beside those of the peers.
+"""``make bench``: measure the bounds of client and broker, say which hold, and set look-ups beside those of the peers.
 
 POSIX only; needs a package index to install from. The times depend on the machine: they are shown beside a yardstick
 from the same run, and never fail it. The ratios and counts do: the command ends with 1 if one of them is over its
@@ -18,10 +18,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import broker_rates
 import comparison
 from broker_double import SLOW_SECONDS, running_double
+from broker_rates import BrokerRates, measure_brokers
 from comparison import ALONE, OURS
-from environments import FOREIGN_URL, INDEX_URL, ROOT, Environments, configure, environ, install
+from environments import FOREIGN_URL, INDEX_URL, ROOT, Environments, configure, environ, install, install_broker
 from measure import Case, Fresh, Round, Rush, ask_at_once, ask_fresh, ask_keyring, run_rounds
 from peers import invite
 from platform_double import running_platforms
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 RUSHING_PROCESSES = 50
 INTERPRETERS, ROUNDS = 21, 60
 QUICK_INTERPRETERS, QUICK_ROUNDS = 5, 10
+BROKER_ROUNDS, BROKER_SECONDS = 12, 2
+QUICK_BROKER_ROUNDS, QUICK_BROKER_SECONDS = 3, 1
 PEER_ROUNDS = 12
 ROUNDS_SECONDS, PEER_SECONDS = 45.0, 60.0  # the rounds end then: the whole takes three minutes at most
 FOREIGN, CACHED = (OURS, "foreign"), (OURS, "later")
@@ -56,6 +60,7 @@ class Measured(NamedTuple):
     cached: list[Fresh]
     rounds: list[Round]
     compared: Compared | None
+    brokers: BrokerRates | None
 
     @property
     def yardstick_ms(self) -> list[float]:
@@ -75,6 +80,8 @@ def main() -> int:
         interpreters=QUICK_INTERPRETERS if options.quick else INTERPRETERS,
         rounds=QUICK_ROUNDS if options.quick else ROUNDS,
         peer_rounds=0 if options.quick else PEER_ROUNDS,
+        broker_rounds=QUICK_BROKER_ROUNDS if options.quick else BROKER_ROUNDS,
+        broker_seconds=QUICK_BROKER_SECONDS if options.quick else BROKER_SECONDS,
         times=4 if options.long else 1,
     )
     rows = judge(measured)
@@ -86,7 +93,9 @@ def main() -> int:
     return int(any(row.verdict == "OVER" and row.is_decisive for row in rows))
 
 
-def measure(*, interpreters: int, rounds: int, peer_rounds: int, times: int) -> Measured:
+def measure(  # noqa: PLR0913  # how much of each is measured, all by keyword
+    *, interpreters: int, rounds: int, peer_rounds: int, broker_rounds: int, broker_seconds: int, times: int
+) -> Measured:
     """Install, and measure everything; the rush leaves the credential that the later steps find cached.
 
     There are ``times`` as many rounds, and as much time for them.
@@ -109,7 +118,10 @@ def measure(*, interpreters: int, rounds: int, peer_rounds: int, times: int) -> 
             compared = measure_peers(folder, environments, rounds=times * peer_rounds, seconds=seconds)
         if double.mints != rush.mints:
             sys.exit("a cached credential was minted again: its rows would measure something else")
-    return Measured(environments.keyring_version, rush, foreign, cached, clients, compared)
+        say(f"the broker beside others, {broker_rounds} rounds")
+        programs = install_broker(folder)
+        brokers = measure_brokers(folder / "brokers", programs, rounds=broker_rounds, seconds=broker_seconds)
+    return Measured(environments.keyring_version, rush, foreign, cached, clients, compared, brokers)
 
 
 def client_cases(environments: Environments) -> list[Case]:
@@ -163,6 +175,7 @@ def judge(measured: Measured) -> list[Row]:
         ratio_row("keyring get, foreign : alone", 1.05, [each[FOREIGN].wall / each[ALONE].wall for each in rounds]),
         ratio_row("keyring get, cached : alone", 1.05, [each[CACHED].wall / each[ALONE].wall for each in rounds]),
         count_row(f"mints for {measured.rush.processes} processes at once", 1, measured.rush.mints),
+        *(broker_rates.judge(measured.brokers) if measured.brokers else []),
     ]
 
 
@@ -187,6 +200,8 @@ def report(measured: Measured, rows: list[Row]) -> Iterator[str]:
         costs = comparison.compare(rounds)
         yield from comparison.table(costs, left_out=left_out, rounds=len(rounds))
         yield ""
+    yield from broker_rates.report(measured.brokers) if measured.brokers else ("Left out: the broker; install wrk.",)
+    yield ""
     yield "Spread: the middle half of the runs; for ratios, 95 % confidence of the median."
     yield "Only ratios and counts fail the run, and a ratio only beyond its confidence."
     if load > cores:
@@ -204,6 +219,8 @@ def to_json(measured: Measured, rows: list[Row]) -> dict[str, object]:
         "import_keyring_ms": dict(zip(("low", "median", "high"), measured.yardstick_ms, strict=True)),
         "rows": [row.to_json() for row in rows],
     }
+    if measured.brokers:
+        results["brokers"] = broker_rates.to_json(measured.brokers)
     if measured.compared:
         rounds, versions, left_out = measured.compared
         costs = [cost.to_json() for cost in comparison.compare(rounds)]
