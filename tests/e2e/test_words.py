@@ -94,7 +94,8 @@ class Desk:
         shutil.rmtree(project, ignore_errors=True)
         self.world.run(poetry, "new", "--no-interaction", project)
         self.world.run(poetry, "source", "add", "--priority", "explicit", "private", index, cwd=project)
-        return self.fails(poetry, "add", "--no-interaction", "--source", "private", "acme-hello", cwd=project)
+        words = ("add", "--no-interaction", "--source", "private", "acme-hello")
+        return self.fails(poetry, *words, cwd=project, path=(self.world.ours,))
 
     def shown(self, index: str, *for_pip: str) -> dict[str, str]:
         """Return what each client left on the terminal; each begins where the others have not been."""

@@ -116,6 +116,21 @@ class Words:
         self.told.append((response.status_code, credential.secret.reveal(), has_another))
 
 
+class Warned:
+    """Stands in for the warning about files that carry a credential: counts how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+@pytest.fixture
+def warned() -> Warned:
+    return Warned()
+
+
 @pytest.fixture
 def words() -> Words:
     return Words()
@@ -140,12 +155,12 @@ def broker(server: Server) -> Broker:
 
 @pytest.fixture
 def session(
-    broker: Broker, words: Words, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    broker: Broker, words: Words, warned: Warned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[requests.Session]:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with requests.Session() as session:
-        sign_session(session, answer=broker, refusals=words)
+        sign_session(session, answer=broker, refusals=words, warn=warned)
         yield session
 
 
@@ -295,7 +310,7 @@ def test_what_a_cache_below_us_keeps_of_a_credential(
 ) -> None:
     cache = CachingAdapter()
     session.mount("http://", cache)
-    sign_session(session, answer=broker, refusals=Words())
+    sign_session(session, answer=broker, refusals=Words(), warn=Warned())
     session.get(f"{server.url}/simple/", auth=auth)
     assert ["all" if "Authorization" in headers else "nothing" for headers in cache.kept] == [kept]
 
@@ -304,7 +319,7 @@ def test_a_session_is_signed_once_however_often_it_is_asked_for(
     server: Server, session: requests.Session, broker: Broker
 ) -> None:
     server.accepted = {"third"}
-    sign_session(session, answer=broker, refusals=Words())
+    sign_session(session, answer=broker, refusals=Words(), warn=Warned())
     assert session.get(f"{server.url}/simple/").status_code == 401
 
 
@@ -312,7 +327,7 @@ def test_one_adapter_mounted_twice_is_wrapped_once(server: Server, session: requ
     cache = CachingAdapter()
     session.mount("http://", cache)
     session.mount("https://", cache)
-    sign_session(session, answer=broker, refusals=Words())
+    sign_session(session, answer=broker, refusals=Words(), warn=Warned())
     assert session.get(f"{server.url}/simple/").status_code == 200
     assert session.get_adapter("http://") is session.get_adapter("https://")
 
@@ -337,7 +352,7 @@ def test_closing_the_session_closes_the_adapters_behind(session: requests.Sessio
 
     adapter = Closing()
     session.mount("http://", adapter)
-    sign_session(session, answer=broker, refusals=Words())
+    sign_session(session, answer=broker, refusals=Words(), warn=Warned())
     session.close()
     assert adapter.closed
 
@@ -384,3 +399,20 @@ def test_requests_that_we_did_not_sign_are_not_told(server: Server, session: req
     session.get(f"{server.url}/elsewhere/")
     session.get(f"{server.url}/simple/", auth=("own", "wrong"))
     assert words.told == []
+
+
+@pytest.mark.parametrize(
+    ("path", "auth"), [("/simple/", None), ("/elsewhere/", ("own", "other"))], ids=["ours", "the-clients-own"]
+)
+def test_where_a_request_carries_a_credential_files_are_searched_for_others(
+    server: Server, session: requests.Session, warned: Warned, path: str, auth: tuple[str, str] | None
+) -> None:
+    session.get(f"{server.url}{path}", auth=auth)
+    assert warned.count == 1
+
+
+def test_where_no_request_carries_a_credential_no_file_is_searched(
+    server: Server, session: requests.Session, warned: Warned
+) -> None:
+    session.get(f"{server.url}/elsewhere/")
+    assert warned.count == 0

@@ -123,6 +123,18 @@ def test_a_stopped_terminal_does_not_hold_up_the_client(terminal: Terminal) -> N
     termios.tcflow(terminal.device, termios.TCOON)
 
 
+@pytest.mark.parametrize(
+    ("is_on_path", "told"),
+    [(True, LINE), (False, LINE.replace("→ indexpass", "→ poetry indexpass"))],
+    ids=["on PATH", "not on PATH"],
+)
+def test_inside_poetry_the_command_to_run_is_one_that_is_there(tmp_path: Path, *, is_on_path: bool, told: str) -> None:
+    if is_on_path:
+        (tmp_path / "indexpass").touch(mode=0o755)
+    inside_poetry = "import sys; sys.modules['indexpass.poetry_plugin.plugin'] = sys\n"
+    assert run(inside_poetry + TELL, PATH=str(tmp_path)) == Said("", told, 0)
+
+
 # One run of pip or uv, and many keyring processes
 
 

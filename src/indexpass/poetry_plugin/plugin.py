@@ -1,12 +1,13 @@
-"""What Poetry loads: one listener that puts the seams in place before a command runs.
+"""What Poetry loads: a listener that puts the seams in place before a command runs, and the names of our commands.
 
-Activation registers the listener and does nothing else. No file is read, nothing is asked, and neither the signing
-nor the rest of indexpass is imported before Poetry creates its first session. This module never reads a URL.
+Activation registers both and does nothing else. No file is read, nothing is asked, and neither the signing nor the
+rest of indexpass is imported before Poetry creates its first session. This module never reads a URL.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from cleo.events.console_events import COMMAND  # type: ignore[import-not-found]  # there where Poetry is
 from poetry.plugins.application_plugin import ApplicationPlugin  # type: ignore[import-untyped]  # poetry-core has the rest
@@ -14,31 +15,67 @@ from poetry.plugins.application_plugin import ApplicationPlugin  # type: ignore[
 from indexpass.poetry_plugin import seams
 
 if TYPE_CHECKING:
-    from indexpass.poetry_plugin.seams import Application, CommandEvent
+    from collections.abc import Callable
+
+    from indexpass.poetry_plugin.seams import Application, CommandEvent, Output, Seam
+
+_COMMANDS = ("doctor", "login", "logout", "status")
 
 
 class IndexpassPlugin(ApplicationPlugin):  # type: ignore[misc]  # untyped where there is no Poetry
-    """Signs Poetry's requests to private indexes, for reading and for ``poetry publish``."""
+    """Signs Poetry's requests to private indexes: for reading, for git, and for ``poetry publish``."""
 
     def __init__(self) -> None:
         """Start with nothing said to the user."""
+        self._complaint: str | None = None
         self._said: set[str] = set()
 
     def activate(self, application: Application) -> None:
-        """Ask Poetry to be told before each command."""
+        """Ask Poetry to be told before each command, and name our own commands."""
         application.event_dispatcher.add_listener(COMMAND, self._prepare_command)
+        self._complaint = seams.add_commands(
+            application, {f"indexpass {name}": partial(_load_command, name) for name in _COMMANDS}
+        )
 
     def _prepare_command(self, event: CommandEvent, _name: str, _dispatcher: object) -> None:
-        """Put in place the seams that the command needs; say once what cannot be put in place."""
+        """Put in place the seams that the command needs."""
+        self._say(self._complaint, event.io)
         for seam in seams.seams_for(event.command.name):
-            complaint = seams.install(seam, _sign_session)
-            # One command may call another, and each is announced.
-            if complaint and complaint not in self._said:
-                self._said.add(complaint)
-                event.io.write_error_line(complaint)
+            asks_for_git = seam == seams.ASKING_FOR_GIT
+            self._install(seam, partial(self._prepare_git, event.io) if asks_for_git else _create_signed, event.io)
+
+    def _prepare_git(self, output: Output, find: Callable[..., object], *args: object, **kwargs: object) -> object:
+        """Have what git sends signed from now on. What Poetry finds for the repository is used as before, and wins."""
+        self._install(seams.SENDING_GIT, _send_git, output)
+        return find(*args, **kwargs)
+
+    def _install(self, seam: Seam, around: Callable[..., object], output: Output) -> None:
+        """Put a seam in place, or say that this cannot be done."""
+        self._say(seams.install(seam, around), output)
+
+    def _say(self, complaint: str | None, output: Output) -> None:
+        """Write a complaint once, if there is one."""
+        # One command may call another, and each is announced.
+        if complaint and complaint not in self._said:
+            self._said.add(complaint)
+            output.write_error_line(complaint)
 
 
-def _sign_session(session: object) -> None:
+def _create_signed(create: Callable[..., object], *args: object, **kwargs: object) -> object:
     from indexpass.poetry_plugin.signing import sign_session
 
+    session = create(*args, **kwargs)
     sign_session(session)
+    return session
+
+
+def _send_git(send: Callable[..., object], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  # passed on
+    from indexpass.poetry_plugin.git_signing import send_signed
+
+    return send_signed(send, *args, **kwargs)
+
+
+def _load_command(name: str) -> object:
+    from indexpass.poetry_plugin.commands import load_command
+
+    return load_command(name)

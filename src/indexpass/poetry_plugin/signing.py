@@ -20,6 +20,8 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from requests import Response
 
     from indexpass._model import Credential
@@ -51,7 +53,13 @@ class Explain(Protocol):
         ...
 
 
-def sign_session(session: object, *, answer: Answer | None = None, refusals: Explain | None = None) -> None:
+def sign_session(
+    session: object,
+    *,
+    answer: Answer | None = None,
+    refusals: Explain | None = None,
+    warn: Callable[[], None] | None = None,
+) -> None:
     """Have every request of the session signed that goes to a private index and is not signed yet.
 
     Anything but a requests session is left as it is.
@@ -63,7 +71,10 @@ def sign_session(session: object, *, answer: Answer | None = None, refusals: Exp
         if isinstance(adapter, HTTPAdapter):
             if adapter not in signing:
                 signing[adapter] = SigningAdapter(
-                    adapter, answer=answer or _answer, refusals=refusals or _default_refusals()
+                    adapter,
+                    answer=answer or default_answer,
+                    refusals=refusals or default_refusals(),
+                    warn=warn or _default_warn,
                 )
             session.mount(prefix, signing[adapter])
 
@@ -71,12 +82,13 @@ def sign_session(session: object, *, answer: Answer | None = None, refusals: Exp
 class SigningAdapter(BaseAdapter):
     """Signs what passes through it to another adapter, and tries once more where the server refuses."""
 
-    def __init__(self, inner: HTTPAdapter, *, answer: Answer, refusals: Explain) -> None:
-        """Sit in front of ``inner``."""
+    def __init__(self, inner: HTTPAdapter, *, answer: Answer, refusals: Explain, warn: Callable[[], None]) -> None:
+        """Sit in front of ``inner``; ``warn`` is called for each request that carries a credential, anybody's."""
         super().__init__()
         self._inner = inner
         self._answer = answer
         self._refusals = refusals
+        self._warn = warn
         self._build_response = inner.build_response
         # Poetry's HTTP cache writes the request headers that the server names in "Vary" to disk, and it does so while
         # it builds the response. By then our header has been sent and can go.
@@ -88,6 +100,8 @@ class SigningAdapter(BaseAdapter):
         A refusal that is final is told.
         """
         credential = self._find_credential(request)
+        if credential or "Authorization" in request.headers:
+            self._warn()
         if credential is None:
             return self._inner.send(request, *args, **kwargs)
         response = self._inner.send(_sign(request, credential), *args, **kwargs)
@@ -136,14 +150,22 @@ def _may_send_again(request: PreparedRequest) -> bool:
     return request.body is None or isinstance(request.body, (bytes, str))
 
 
-def _answer(url: str, *, refused: Secret | None = None) -> Credential | None:
+def default_answer(url: str, *, refused: Secret | None = None) -> Credential | None:
+    """Answer as a real run does, where nothing is loaded before the first question."""
     from indexpass._embedded import answer
 
     return answer(url, refused=refused)
 
 
 @cache
-def _default_refusals() -> Explain:
-    from indexpass.poetry_plugin.refusals import default_refusals
+def default_refusals() -> Explain:
+    """Return the refusals of this run: its sessions and its git share them, so that an index is told of once."""
+    from indexpass.poetry_plugin import refusals
 
-    return default_refusals()
+    return refusals.default_refusals()
+
+
+def _default_warn() -> None:
+    from indexpass.poetry_plugin.secrets_in_files import warn_once
+
+    warn_once()

@@ -1,0 +1,153 @@
+"""``poetry indexpass login|logout|status|doctor``: the CLI's own commands, from inside Poetry's environment.
+
+There ``indexpass`` itself is often not on anybody's PATH. Nothing is decided here: words, exit codes and options are
+those of the CLI; only ``doctor`` is Poetry's own. This module is loaded when one of the commands is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+from cleo.helpers import argument, option  # type: ignore[import-not-found]  # there where Poetry is
+from poetry.console.commands.command import Command  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from indexpass.poetry_plugin.doctor import Finding, Place
+
+_COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
+
+
+def load_command(name: str) -> object:
+    """Return the command ``poetry indexpass`` ``name``."""
+    return {"doctor": DoctorCommand, "login": LoginCommand, "logout": LogoutCommand, "status": StatusCommand}[name]()
+
+
+class _OurCommand(Command):  # type: ignore[misc]  # untyped where there is no Poetry
+    """A command of the CLI under its name in Poetry."""
+
+    arguments: ClassVar[list[Any]] = [
+        argument("index", "A name or URL; needed only if there are several.", optional=True)
+    ]
+    flags: ClassVar[tuple[str, ...]] = ()
+
+    def handle(self) -> int:
+        """Run the CLI's command with what was given here; return its exit code."""
+        from indexpass._cli import main
+
+        words = [self.name.removeprefix("indexpass ")]
+        words += [f"--{flag}" for flag in self.flags if self.option(flag)]
+        # After "--", because an index's name must never be taken for an option.
+        words += ["--", self.argument("index")] if self.argument("index") else []
+        try:
+            main(words, prog_name="poetry indexpass")
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return 0
+
+
+class LoginCommand(_OurCommand):
+    """``poetry indexpass login``."""
+
+    name = "indexpass login"
+    description = "Signs you in at the broker of a private index."
+    help = "Example: <info>poetry indexpass login acme</info>"
+    options: ClassVar[list[Any]] = [option("device", None, "Show a page and a code for any browser.", flag=True)]
+    flags: ClassVar[tuple[str, ...]] = ("device",)
+
+
+class LogoutCommand(_OurCommand):
+    """``poetry indexpass logout``."""
+
+    name = "indexpass logout"
+    description = "Signs you out at the broker of a private index."
+    help = "Example: <info>poetry indexpass logout acme</info>"
+
+
+class StatusCommand(_OurCommand):
+    """``poetry indexpass status``."""
+
+    name = "indexpass status"
+    description = "Shows the private indexes, who you are there, and what is held for them."
+    help = "Example: <info>poetry indexpass status --json</info>"
+    options: ClassVar[list[Any]] = [option("json", None, "Print a list of objects instead of text.", flag=True)]
+    flags: ClassVar[tuple[str, ...]] = ("json",)
+
+
+class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no Poetry
+    """``poetry indexpass doctor``."""
+
+    name = "indexpass doctor"
+    description = "Says what keeps the private sources of this project from working."
+    help = "Example: <info>poetry indexpass doctor --json</info>"
+    options: ClassVar[list[Any]] = [option("json", None, "Print a list of objects instead of text.", flag=True)]
+
+    def handle(self) -> int:
+        """Print the findings; return 1 if one of them is a fault."""
+        findings = self._examine()
+        if self.option("json"):
+            click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
+        else:
+            for finding in findings:
+                _print(finding)
+        return int(any(finding.verdict == "fault" for finding in findings))
+
+    def _examine(self) -> list[Finding]:
+        import os
+
+        from poetry.__version__ import __version__  # type: ignore[import-untyped]
+        from poetry.config.config import Config  # type: ignore[import-untyped]
+        from poetry.locations import CONFIG_DIR  # type: ignore[import-untyped]
+
+        from indexpass import _config
+        from indexpass._cli.status import identify
+        from indexpass._locations import locate
+        from indexpass._resolve import default_context
+        from indexpass.poetry_plugin import doctor, seams, secrets_in_files
+
+        try:
+            poetry = self.poetry
+        except RuntimeError:  # no pyproject.toml in this folder or above it
+            poetry = None
+        config = poetry.config if poetry else Config.create()
+        context = default_context()
+        return doctor.examine(
+            doctor.Facts(
+                versions=f"indexpass {importlib.metadata.version('indexpass')} in Poetry {__version__}",
+                complaints=[complaint for seam in seams.SEAMS if (complaint := seams.examine(seam))],
+                is_keyring_enabled=bool(config.get("keyring.enabled")),
+                places=list(_places(poetry, config)),
+                leaks=secrets_in_files.find_leaks(poetry.file.path.parent if poetry else None, Path(CONFIG_DIR)),
+                indexes=_config.load(locate(os.environ), os.environ),
+                identify=lambda index: identify(index, context),
+            )
+        )
+
+
+def _places(poetry: Any, config: Any) -> Iterator[Place]:  # noqa: ANN401  # untyped where there is no Poetry
+    """Yield the project's sources, and the repositories that Poetry's settings name."""
+    from indexpass.poetry_plugin.doctor import Place
+
+    def has_own(name: str) -> bool:
+        return bool(config.get(f"http-basic.{name}") or config.get(f"pypi-token.{name}"))
+
+    sources = {source.name: source.url for source in (poetry.get_sources() if poetry else []) if source.url}
+    for name, url in sources.items():
+        yield Place("source", name, url, has_own(name))
+    repositories: Mapping[str, Mapping[str, str]] = config.get("repositories") or {}
+    for name, repository in repositories.items():
+        url = str(repository.get("url", ""))
+        if url and sources.get(name) != url:  # Poetry counts each source as a repository as well
+            yield Place("repository", name, url, has_own(name))
+
+
+def _print(finding: Finding) -> None:
+    verdict = click.style(f"{finding.verdict:<5}", fg=_COLOURS[finding.verdict])
+    click.echo(f"{verdict}  {finding.part}: {finding.message}")
+    if finding.hint:
+        click.echo(f"       {finding.hint}")

@@ -1,0 +1,99 @@
+"""What works and what does not where indexpass meets this Poetry: one finding for each part.
+
+It judges facts that are passed in, so it imports nothing of Poetry's. It asks nobody over the network, shows no secret
+and changes nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from indexpass._match import match
+from indexpass._url import redacted
+from indexpass.poetry_plugin.secrets_in_files import has_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from indexpass._credential import Index
+    from indexpass.poetry_plugin.secrets_in_files import Leak
+
+Verdict = Literal["ok", "note", "fault"]
+
+
+class Finding(NamedTuple):
+    """One part, how it is, and what to do about it. Only a fault keeps something from working."""
+
+    part: str
+    verdict: Verdict
+    message: str
+    hint: str = ""
+
+
+class Place(NamedTuple):
+    """A source of the project, or a repository to publish to; ``is_ours_to_sign`` unless Poetry has credentials."""
+
+    kind: Literal["source", "repository"]
+    name: str
+    url: str
+    has_own_credentials: bool = False
+
+
+class Facts(NamedTuple):
+    """What Poetry says of itself, and what indexpass knows. ``identify`` says who a credential would be issued to."""
+
+    versions: str
+    complaints: Sequence[str]
+    is_keyring_enabled: bool
+    places: Sequence[Place]
+    leaks: Sequence[Leak]
+    indexes: Sequence[Index]
+    identify: Callable[[Index], str | None]
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """Return the findings, the general ones first."""
+    findings = [Finding("plugin", "ok", f"{facts.versions}; the plugin is active")]
+    findings += [_judge_complaint(complaint) for complaint in facts.complaints]
+    signs = not facts.complaints
+    if facts.is_keyring_enabled:
+        message = "on, and asked for what the plugin does not sign"
+    else:
+        message = "off, which makes no difference: the plugin signs without it" if signs else "off"
+    findings.append(Finding("keyring", "ok" if signs or facts.is_keyring_enabled else "fault", message))
+    if not facts.indexes:
+        hint = "indexpass add https://packages.example.com/simple/"
+        findings.append(Finding("indexes", "fault", "no index is configured on this machine", hint))
+    findings += [_judge_place(place, facts) for place in facts.places]
+    if not facts.places:
+        findings.append(Finding("sources", "note", "no project with a source of its own here"))
+    findings += [Finding("secrets", "fault", str(leak), leak.hint) for leak in facts.leaks]
+    return findings
+
+
+def _judge_complaint(complaint: str) -> Finding:
+    message, _, hint = complaint.removeprefix("indexpass: ").partition("; ")
+    return Finding("seams", "fault", message, hint)
+
+
+def _judge_place(place: Place, facts: Facts) -> Finding:
+    part, url = f"{place.kind} {place.name}", redacted(place.url)
+    found = match(place.url, facts.indexes)
+    if found is None:
+        message = f"{url} belongs to no configured index, as it should if it is public"
+        return Finding(part, "note", message, f"indexpass add {shlex.quote(url)}")
+    index, operation = found
+    if has_secret(place.url):
+        return Finding(part, "fault", f"the credential in its URL is used, and not that of {index.name}", "see secrets")
+    if place.has_own_credentials:
+        hint = f"poetry config --unset http-basic.{place.name}"
+        return Finding(part, "note", f"Poetry's own credentials are used, and not those of {index.name}", hint)
+    if place.kind == "repository" and operation == "read":
+        hint = f"poetry config repositories.{place.name} {index.upload_url}" if index.upload_url else ""
+        return Finding(part, "fault", f"{url} is not where {index.name} takes uploads", hint)
+    who = facts.identify(index)
+    if who is None:
+        hint = f"poetry indexpass login {index.name}"
+        return Finding(part, "fault", f"belongs to {index.name}, where nobody is signed in", hint)
+    return Finding(part, "ok", f"belongs to {index.name}: {who}")

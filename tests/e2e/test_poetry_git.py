@@ -1,0 +1,111 @@
+"""Dependencies by ``git+https``: the real Poetry fetches from git's own server, which a real broker guards, over TLS.
+
+Poetry's keyring is off, so whatever reaches the server came from the plugin.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from indexpass._demo.stage import StageError
+from servers.git_server import GitServer, git_server, make_repository
+from servers.loopback import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Environments, World
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """
+[[index]]
+name = "forge"
+url = "https://127.0.0.1:{port}/git/"
+
+[[policy]]
+name = "forge"
+index = "forge"
+operations = ["read"]
+users = ["*"]
+"""
+PYPROJECT = """
+[project]
+name = "app"
+version = "1.0"
+requires-python = ">=3.10"
+
+[tool.poetry]
+package-mode = false
+
+[tool.poetry.dependencies]
+secret-sauce = {{ git = "{url}" }}
+"""
+
+
+@pytest.fixture
+def git_port() -> int:
+    with free_port() as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def more_settings(git_port: int) -> str:
+    return SETTINGS.format(port=git_port)
+
+
+@pytest.fixture
+def forge(world: World, git_port: int) -> Iterator[GitServer]:
+    """A git server with one repository, and a person who is signed in."""
+    folder = world.stage.folder / "git"
+    folder.mkdir()
+    make_repository(folder, "secret_sauce")
+    world.sign_in()
+    world.indexpass("add", f"https://127.0.0.1:{git_port}/git/", "--name=forge", f"--broker={world.issuer}", "--yes")
+    with git_server(
+        folder,
+        git_port,
+        f"{world.issuer}/check",
+        authorities=world.authorities,
+        chain=world.stage.folder / "tls-certificate.pem",
+        key=world.stage.folder / "tls-key.pem",
+    ) as server:
+        yield server
+
+
+def lock(world: World, environments: Environments, url: str) -> Path:
+    poetry, project = environments("poetry>=2.0", ours="") / "poetry", world.stage.folder / "project"
+    project.mkdir(exist_ok=True)
+    (project / "pyproject.toml").write_text(PYPROJECT.format(url=url))
+    world.run(poetry, "lock", "--no-interaction", cwd=project, POETRY_KEYRING_ENABLED="false")
+    return project / "poetry.lock"
+
+
+def test_a_repository_is_fetched_by_one_token(world: World, environments: Environments, forge: GitServer) -> None:
+    locked = lock(world, environments, f"{forge.url}secret_sauce.git")
+    assert 'name = "secret-sauce"' in locked.read_text()
+    assert {method for method, _, is_signed in forge.asked if is_signed} == {"GET", "POST"}
+    assert all(is_signed for _, _, is_signed in forge.asked)
+    assert world.minted(index="forge") == 1
+    world.assert_no_secret_is_anywhere()
+
+
+def test_a_redirect_to_another_host_carries_nothing(world: World, environments: Environments, forge: GitServer) -> None:
+    elsewhere = forge.url.replace("127.0.0.1", "localhost")  # another host to every client, and none of ours
+    forge.redirects["/git/moved.git"] = f"{elsewhere}secret_sauce.git"
+    with pytest.raises(StageError):
+        lock(world, environments, f"{forge.url}moved.git")
+    assert ("GET", "/git/moved.git/info/refs", True) in forge.asked
+    assert not [path for _, path, is_signed in forge.asked if is_signed and path.startswith("/git/secret_sauce.git")]
+
+
+def test_who_is_not_signed_in_is_told_so(world: World, environments: Environments, forge: GitServer) -> None:
+    world.indexpass("logout", "forge")
+    with pytest.raises(StageError) as refused:
+        lock(world, environments, f"{forge.url}secret_sauce.git")
+    assert f"nobody is signed in at {world.issuer} → " in str(refused.value)
+    assert "indexpass login forge" in str(refused.value)
+    assert forge.asked

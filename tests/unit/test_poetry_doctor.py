@@ -1,0 +1,87 @@
+"""What the doctor says of each part, from facts alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from indexpass._credential import Index
+from indexpass._url import IndexUrl
+from indexpass.poetry_plugin.doctor import Facts, Finding, Place, examine
+from indexpass.poetry_plugin.secrets_in_files import Leak
+
+URL = "https://packages.acme.example/simple/"
+UPLOAD_URL = "https://packages.acme.example/legacy/"
+ACME = Index("acme", IndexUrl.parse(URL), upload_url=IndexUrl.parse(UPLOAD_URL))
+FACTS = Facts(
+    versions="indexpass 1 in Poetry 2",
+    complaints=(),
+    is_keyring_enabled=False,
+    places=(),
+    leaks=(),
+    indexes=(ACME,),
+    identify=lambda _: "alice",
+)
+COMPLAINT = "indexpass: this version of Poetry has no usable seam; update indexpass"
+
+
+def find(facts: Facts, part: str) -> Finding:
+    (found,) = [finding for finding in examine(facts) if finding.part == part]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("place", "who", "verdict", "hint"),
+    [
+        (Place("source", "acme", URL), "alice", "ok", ""),
+        (Place("source", "acme", URL), None, "fault", "poetry indexpass login acme"),
+        (Place("repository", "up", UPLOAD_URL), "alice", "ok", ""),
+        (Place("repository", "up", URL), "alice", "fault", f"poetry config repositories.up {UPLOAD_URL}"),
+        (Place("source", "acme", URL, True), "alice", "note", "poetry config --unset http-basic.acme"),  # noqa: FBT003
+        (Place("source", "acme", URL.replace("://", "://me:pw@")), "alice", "fault", "see secrets"),
+        (
+            Place("source", "acme", "https://other.example/simple/"),
+            "alice",
+            "note",
+            "indexpass add https://other.example/simple/",
+        ),
+    ],
+    ids=["ours", "nobody", "upload", "no upload url", "own credentials", "secret in url", "another host, same name"],
+)
+def test_what_is_said_of_a_source(place: Place, who: str | None, verdict: str, hint: str) -> None:
+    found = find(FACTS._replace(places=[place], identify=lambda _: who), f"{place.kind} {place.name}")
+    assert (found.verdict, found.hint) == (verdict, hint)
+    assert "pw" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("complaints", "is_enabled", "verdict"),
+    [((), False, "ok"), ((), True, "ok"), ((COMPLAINT,), True, "ok"), ((COMPLAINT,), False, "fault")],
+    ids=["signs, off", "signs, on", "cannot sign, on", "cannot sign, off"],
+)
+def test_keyring_is_needed_only_where_the_plugin_cannot_sign(
+    complaints: tuple[str, ...], *, is_enabled: bool, verdict: str
+) -> None:
+    facts = FACTS._replace(complaints=complaints, is_keyring_enabled=is_enabled)
+    assert find(facts, "keyring").verdict == verdict
+
+
+def test_a_seam_that_is_missing_is_a_fault_with_what_to_do() -> None:
+    found = find(FACTS._replace(complaints=[COMPLAINT]), "seams")
+    assert found == Finding("seams", "fault", "this version of Poetry has no usable seam", "update indexpass")
+
+
+def test_without_a_configuration_that_is_a_fault() -> None:
+    assert find(FACTS._replace(indexes=()), "indexes").verdict == "fault"
+
+
+def test_a_credential_in_a_file_is_a_fault_with_the_command_that_removes_it() -> None:
+    leak = Leak(Path("pyproject.toml"), 3, "poetry source add acme")
+    found = find(FACTS._replace(leaks=[leak]), "secrets")
+    assert (found.verdict, found.hint) == ("fault", "poetry source add acme")
+
+
+def test_a_name_in_the_projects_file_is_no_command() -> None:
+    found = find(FACTS._replace(places=[Place("source", "x", "https://other.example/;touch x/")]), "source x")
+    assert found.hint == "indexpass add 'https://other.example/;touch x/'"
