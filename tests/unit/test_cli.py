@@ -214,19 +214,23 @@ def test_in_a_process_of_its_own_an_error_is_no_traceback(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "command"), [pytest.param("sqlalchemy", "broker", id="broker"), pytest.param("uv", "demo", id="demo")]
+    ("missing", "extra", "command"),
+    [
+        pytest.param("sqlalchemy", "broker", ["broker", "serve"], id="broker"),
+        pytest.param("uv", "demo", ["demo", "anything"], id="demo"),
+    ],
 )
-def test_a_command_whose_packages_are_missing_names_the_extra(missing: str, command: str) -> None:
+def test_a_command_whose_packages_are_missing_names_the_extra(missing: str, extra: str, command: list[str]) -> None:
     script = f"import sys; sys.modules[{missing!r}] = None; from indexpass._cli import main; main()"
     child = subprocess.run(
-        [sys.executable, "-c", script, command, "anything", "--at-all"],
+        [sys.executable, "-c", script, *command, "--at-all"],
         capture_output=True,
         check=False,
         timeout=60,
         encoding="utf-8",
     )
     assert child.returncode == 1
-    assert f"hint:  pip install 'indexpass[{command}]'" in child.stderr
+    assert f"hint:  pip install 'indexpass[{extra}]'" in child.stderr
 
 
 # status

@@ -21,7 +21,7 @@ _COMMANDS = {
     "status": "indexpass._cli.status:status",
     "token": "indexpass._cli.token:token",
 }
-_EXTRAS = {"broker": "broker", "demo": "demo"}
+_EXTRAS = {"demo": "demo"}  # those of the broker say so themselves
 EXIT_FAILED = 1
 EXIT_SIGN_IN_NEEDED = 3
 

@@ -9,6 +9,8 @@ from importlib import import_module
 
 import click
 
+from indexpass.errors import IndexpassError
+
 _COMMANDS = {
     "audit": "indexpass.broker.commands.audit:audit",
     "database": "indexpass.broker.commands.database:database",
@@ -34,7 +36,15 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, attribute = _COMMANDS[cmd_name].partition(":")
-        command = getattr(import_module(module), attribute)
+        try:
+            command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("indexpass"):
+                raise
+            raise IndexpassError(
+                f"'indexpass broker {cmd_name}' needs packages that are not installed",
+                hint="pip install 'indexpass[broker]'",
+            ) from error
         return command if isinstance(command, click.Command) else None
 
 
