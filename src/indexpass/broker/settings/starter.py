@@ -20,6 +20,10 @@ listen = "{listen}"
 # tls-certificate = "tls.crt"
 # tls-key = "tls.key"
 
+# Where its state is kept: broker.sqlite3 in this folder, or PostgreSQL, for several brokers. No password stands here.
+# database = "postgresql://indexpass@db.acme.example/indexpass?sslmode=verify-full"
+# database-password-file = "postgresql-password"
+
 # How long a sign-in lasts, however often it is used.
 session-lifetime = "24h"
 
