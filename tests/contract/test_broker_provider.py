@@ -226,6 +226,13 @@ def test_a_refused_machine_is_told_what_proved_it_and_whom_to_ask(machine: Clien
     assert f"a policy that allows upload on {machine.broker.index}" in caught.value.hint
 
 
+def test_a_machine_whose_identity_token_was_used_up_is_told_to_get_a_new_one(machine: Client) -> None:
+    machine.issue()
+    with pytest.raises(BrokerRefused, match="used before") as caught:
+        machine.issue()
+    assert f"a new identity token, made for the audience {machine.broker.url}" in caught.value.hint
+
+
 def test_a_refusal_does_not_repeat_the_identity_token(machine: Client, issuer: Issuer) -> None:
     machine.identity = issuer.token(aud="https://elsewhere.example")
     with pytest.raises(BrokerRefused) as caught:

@@ -103,7 +103,11 @@ class BrokerProvider:
             raise BrokerRefused(
                 f"{error} (the identity token came from {identity.source})",
                 reason=error.reason,
-                hint=f"ask who runs {metadata.issuer} for a policy that allows {operation} on {index.url}",
+                hint=(
+                    f"let {identity.source} give a new identity token, made for the audience {metadata.issuer}"
+                    if error.reason == "invalid_request"  # RFC 8693 section 2.2.2: the token itself is refused
+                    else f"ask who runs {metadata.issuer} for a policy that allows {operation} on {index.url}"
+                ),
             ) from error
         return _credential(grant, context.now())
 
