@@ -134,6 +134,11 @@ def _read_upstreams(texts: Iterable[str], names: list[str]) -> dict[str, Origin]
     """Return where each index listens. Raises ConfigError."""
     found: dict[str, Origin] = {}
     for text in texts:
+        if not names:
+            raise ConfigError(
+                "--upstream: the broker serves all of its indexes itself, on its own host",
+                hint="leave out --upstream, or give the index in broker.toml a url on another host",
+            )
         name, equals, url = text.rpartition("=")
         if not equals and len(names) != 1:
             raise ConfigError(f"which index is at {text}?", hint="write --upstream NAME=URL, once for each index")
