@@ -77,9 +77,14 @@ def with_a_claim_twice(issuer: Issuer, broker: RunningBroker) -> Secret:
     return issuer.sign(payload.replace('"project_id": "9999"', '"project_id": "9999", "project_id": "1234"').encode())
 
 
-def with_deep_json(issuer: Issuer, broker: RunningBroker) -> Secret:
-    payload = json.dumps(claims(issuer, broker))[:-1] + ', "deep": ' + "[" * 5000 + "]" * 5000 + "}"
-    return issuer.sign(payload.encode())
+def with_levels(levels: int) -> Callable[[Issuer, RunningBroker], Secret]:
+    """Return what makes a token that is right, and has a claim of so many levels."""
+
+    def make(issuer: Issuer, broker: RunningBroker) -> Secret:
+        payload = json.dumps(claims(issuer, broker))[:-1] + ', "deep": ' + "[" * levels + "]" * levels + "}"
+        return issuer.sign(payload.encode())
+
+    return make
 
 
 def altered(issuer: Issuer, broker: RunningBroker) -> Secret:
@@ -124,7 +129,8 @@ ATTACKS: dict[str, Callable[[Issuer, RunningBroker], Secret]] = {
     "no expiry": plain(without=("exp",)),
     "an expiry that is no number": plain(exp=float("nan")),
     "a giant token": plain(junk="x" * 20_000),
-    "deep JSON": with_deep_json,
+    "deep JSON": with_levels(5000),
+    "JSON that every parser takes, and deeper than claims are": with_levels(17),
     "a claim twice": with_a_claim_twice,
     "a list for claims": lambda issuer, _: issuer.sign(b"[]"),
     "no JWT": lambda *_: Secret("not-a-token"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_TOKEN_LENGTH = 16 * 1024
+MAX_LEVELS = 16  # of nested claims; the parser's own limit differs from one Python to the next
 _PARTS = 3
 
 
@@ -39,9 +40,16 @@ def _read_part(part: str) -> Mapping[str, object]:
         raise
     except (binascii.Error, ValueError, RecursionError):
         raise NotJwt("it is not a JWT") from None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or _is_deeper(found, MAX_LEVELS):
         raise NotJwt("it is not a JWT")
     return found
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
