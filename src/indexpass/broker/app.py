@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from indexpass.broker.guarding.check import Facts, Verdict
     from indexpass.broker.service import Broker
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 CHECK_PATH = "/check"
 MEASURED_CHECKS = 64  # one in so many is timed, which says as much as all of them would
 REFRESH_PATIENCE_SECONDS = 0.5
-_NO_CONTENT = Response(status_code=204)  # the answer of almost every check: made once
+_NO_CONTENT: list[Message] = [  # the answer of almost every check
+    {"type": "http.response.start", "status": 204, "headers": []},
+    {"type": "http.response.body", "body": b""},
+]
 
 
 def create_app(broker: Broker, *, packages: Path | None = None) -> Starlette:
@@ -96,23 +99,25 @@ class _Checks:
         self._unmeasured = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        facts = self._proxies.facts(scope["headers"], scope["query_string"])
-        answer = guard.refusal(await self.check(facts)) or _NO_CONTENT
-        await answer(scope, receive, send)
+        verdict = await self.check(self._proxies.facts(scope["headers"], scope["query_string"]))
+        answer = guard.refusal(verdict)
+        if answer:
+            await answer(scope, receive, send)
+            return
+        for part in _NO_CONTENT:
+            await send(part)
 
     async def check(self, facts: Facts) -> Verdict:
         self._unmeasured += 1
-        if self._unmeasured < MEASURED_CHECKS:
-            return await self._check(facts)
-        self._unmeasured, begun = 0, perf_counter()
-        verdict = await self._check(facts)
-        self._broker.metrics.check_seconds.observe(perf_counter() - begun)
-        return verdict
-
-    async def _check(self, facts: Facts) -> Verdict:
-        await self.refresh()
+        is_measured = self._unmeasured >= MEASURED_CHECKS
+        begun = perf_counter() if is_measured else 0.0
+        if self._broker.revocations.is_due(self._broker.now()):
+            await self.refresh()
         verdict = self._broker.checker.check(facts)
         self._count(facts, verdict)
+        if is_measured:
+            self._unmeasured = 0
+            self._broker.metrics.check_seconds.observe(perf_counter() - begun)
         return verdict
 
     def _count(self, facts: Facts, verdict: Verdict) -> None:

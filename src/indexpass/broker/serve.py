@@ -6,6 +6,7 @@ This module knows the server, uvicorn, and what it prints; it never looks into a
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -86,6 +87,8 @@ def run(
             from indexpass.broker.exposition import exposing  # noqa: PLC0415  # costs nothing where nobody asks
 
             stack.enter_context(exposing(broker, running.metrics_listen))
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: looking it through again and again would only make requests wait
         _Server(config, greeting).run([listener])
 
 

@@ -399,3 +399,7 @@ def test_any_headers_can_be_read(uri: bytes, host: bytes, query: bytes) -> None:
 
 def asked(headers: dict[str, str], query: str) -> Facts:
     return PROXIES.facts([(k.lower().encode(), v.encode()) for k, v in headers.items()], query.encode())
+
+
+def test_the_facts_of_a_request_do_not_print_its_token() -> None:
+    assert "a.b.c" not in repr(Facts("Bearer a.b.c", None, "read"))

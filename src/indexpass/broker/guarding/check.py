@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +32,7 @@ _BASIC_CHALLENGE = 'Basic realm="indexpass", charset="UTF-8"'  # RFC 7617
 _CREDENTIALS_PARTS = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes it; "frozen" would be a tenth of what a check costs
 class Facts:
     """What is known of a request. ``index`` is None if its URL belongs to no index; no ``authorization`` is "".
 
@@ -40,14 +40,14 @@ class Facts:
     the token's projects itself, because its URL does not name one: so the built-in index does with uploads.
     """
 
-    authorization: str
+    authorization: str = field(repr=False)
     index: GuardedIndex | None
     operation: Operation
     target: Target = NO_TARGET
     is_held_later: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as above
 class Verdict:
     """The answer: 204, 401 or 403, why, and what to put into ``WWW-Authenticate``, in this order.
 

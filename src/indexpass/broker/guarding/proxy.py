@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 READING_METHODS = frozenset({"GET", "HEAD"})
 REMEMBERED_URLS = 4096  # clients ask for the same pages again and again; at 2 KiB each this is 8 MiB
-_HEARD = {
-    name.encode(): name
-    for name in (
-        "authorization",
-        "host",
-        "x-original-uri",
-        "x-original-method",
-        "x-forwarded-host",
-        "x-forwarded-uri",
-        "x-forwarded-method",
-    )
-}
+_HEARD = frozenset(
+    {
+        b"authorization",
+        b"host",
+        b"x-original-uri",
+        b"x-original-method",
+        b"x-forwarded-host",
+        b"x-forwarded-uri",
+        b"x-forwarded-method",
+    }
+)
+_UNCLEAR = b"?"  # what a header says that contradicts itself: no URL, no method, and nobody's token
 
 
 class ProxyReader:
@@ -57,12 +57,12 @@ class ProxyReader:
         asks by GET, must not turn uploads into reads.
         """
         said = _heard(headers)
-        operation = operation_of(_only(said, "x-original-method", "x-forwarded-method"))
+        operation = operation_of(_only(said, b"x-original-method", b"x-forwarded-method"))
         host, path = _place(said)
         index = self._queries.get(query) or self._find_index(query, host, path)
         target = self._target(index.name, path, operation) if index else NO_TARGET
         return Facts(
-            authorization=_only(said, "authorization"),
+            authorization=_only(said, b"authorization"),
             index=index,
             operation=operation,
             target=target,
@@ -98,32 +98,35 @@ def operation_of(method: str) -> Operation:
 
 def authorization_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the Authorization header; "" if there is none, "?" if there are two that differ: nobody verifies that."""
-    return _only(_heard(headers), "authorization")
+    return _only(_heard(headers), b"authorization")
 
 
-def _heard(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, set[str]]:
-    said: dict[str, set[str]] = {}
+def _heard(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return the headers that are believed. One that stands twice is unclear, unless it says the same."""
+    said: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in _HEARD:
-            said.setdefault(_HEARD[name], set()).add(value.decode("latin-1"))
+        if name in _HEARD and said.setdefault(name, value) != value:
+            said[name] = _UNCLEAR
     return said
 
 
-def _place(said: Mapping[str, set[str]]) -> tuple[str, str]:
+def _place(said: Mapping[bytes, bytes]) -> tuple[str, str]:
     """Return the host and the path that the proxy was asked for, as they were written; two empty texts if unclear."""
-    original, forwarded = "x-original-uri" in said, "x-forwarded-uri" in said
+    original, forwarded = b"x-original-uri" in said, b"x-forwarded-uri" in said
     if original == forwarded:  # neither; or both, and one of them is the client's
         return "", ""
-    host = _only(said, "host" if original else "x-forwarded-host")
-    path = _only(said, "x-original-uri" if original else "x-forwarded-uri").partition("?")[0]
+    host = _only(said, b"host" if original else b"x-forwarded-host")
+    path = _only(said, b"x-original-uri" if original else b"x-forwarded-uri").partition("?")[0]
     if not path.startswith("/") or "#" in path or len(host) + len(path) > MAX_URL_LENGTH:
         return "", ""
     return host, path
 
 
-def _only(said: Mapping[str, set[str]], *names: str) -> str:
-    """Return the one value that these headers have; "?" if they contradict each other, "" if there is none."""
-    values = {value for name in names for value in said.get(name, ())}
-    if len(values) > 1:
-        return "?"
-    return values.pop() if values else ""
+def _only(said: Mapping[bytes, bytes], name: bytes, other: bytes = b"") -> str:
+    """Return what the header says, or the other one; "?" if they contradict each other, "" if there is neither."""
+    value, another = said.get(name), said.get(other)
+    if value is None:
+        value = another
+    elif another is not None and another != value:
+        value = _UNCLEAR
+    return value.decode("latin-1") if value else ""
