@@ -9,11 +9,11 @@ import json
 import math
 import time
 from contextlib import closing, contextmanager
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import click
 
+from indexpass.broker.commands import moments
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.keys import Keys, read_secret
 from indexpass.broker.settings import file as settings_file
@@ -152,4 +152,4 @@ def _facts(key: SigningKey, now: float) -> dict[str, object]:
 
 
 def _moment(time: float) -> str:
-    return "-" if math.isinf(time) else datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return "-" if math.isinf(time) else moments.minute(time)

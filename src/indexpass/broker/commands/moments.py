@@ -31,4 +31,18 @@ def parse_moment(text: str) -> float:
 
 def shown(time: float) -> str:
     """Return the moment to the second, as tables have it."""
-    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{_utc(time):%Y-%m-%d %H:%M:%S}"
+
+
+def minute(time: float) -> str:
+    """Return the moment to the minute."""
+    return f"{_utc(time):%Y-%m-%d %H:%M}"
+
+
+def day(time: float) -> str:
+    """Return the day of the moment."""
+    return f"{_utc(time):%Y-%m-%d}"
+
+
+def _utc(time: float) -> datetime:
+    return datetime.fromtimestamp(time, timezone.utc)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing, contextmanager
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import click
 
+from indexpass.broker.commands import moments
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.settings import file as settings_file
 from indexpass.broker.settings import values
@@ -93,7 +93,7 @@ def list_servers(folder: Path, *, as_json: bool) -> None:
     width = max([4, *(len(each.name) for each in found)])
     click.echo(f"{'NAME':{width}}  SINCE")
     for each in found:
-        click.echo(f"{each.name:{width}}  {datetime.fromtimestamp(each.created_at, timezone.utc):%Y-%m-%d}")
+        click.echo(f"{each.name:{width}}  {moments.day(each.created_at)}")
 
 
 @resource_server.command()

@@ -10,14 +10,13 @@ import json
 import sys
 import time
 from contextlib import closing, contextmanager
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import click
 
 from indexpass._secret import Secret
 from indexpass.broker import people
-from indexpass.broker.commands import table
+from indexpass.broker.commands import moments, table
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.settings import file as settings_file
 from indexpass.broker.settings.table import nearest
@@ -110,7 +109,7 @@ def invite(name: str, folder: Path, *, days: int, as_json: bool) -> None:
     page = f"{settings.issuer}/invitation"
     if not as_json:
         click.echo(f"Hand {name} this code, in a way that nobody else reads. It is for", err=True)
-        click.echo(f"{page} and works once, until {_moment(ends)}:", err=True)
+        click.echo(f"{page} and works once, until {moments.minute(ends)} UTC:", err=True)
     _report(code.reveal(), as_json=as_json, user=name, code=code.reveal(), url=page, expires_at=audit.rfc3339(ends))
 
 
@@ -136,8 +135,8 @@ def list_users(folder: Path, *, as_json: bool) -> None:
         (
             each.name,
             "local" if each.is_local else "company",
-            _day(each.created_at),
-            _day(each.last_sign_in_at) if each.last_sign_in_at else "never",
+            moments.day(each.created_at),
+            moments.day(each.last_sign_in_at) if each.last_sign_in_at else "never",
             _state(each, invited.get(each.name), now),
         )
         for each in found
@@ -282,21 +281,9 @@ def _state(found: User, invited_until: float | None, now: float) -> str:
     if found.locked_until and found.is_locked(now):
         return f"locked for {max(1, round((found.locked_until - now) / 60))} min"
     if invited_until and invited_until > now:
-        return f"invited until {_day(invited_until)}"
+        return f"invited until {moments.day(invited_until)}"
     return "the invitation is over" if found.is_local and found.password_hash is None else ""
 
 
 def _sessions_ended(count: int) -> str:
     return "1 session was ended." if count == 1 else f"{count} sessions were ended."
-
-
-def _day(time: float) -> str:
-    return _utc(time).strftime("%Y-%m-%d")
-
-
-def _moment(time: float) -> str:
-    return _utc(time).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _utc(time: float) -> datetime:
-    return datetime.fromtimestamp(time, timezone.utc)
