@@ -13,7 +13,7 @@ from indexpass._authorization import AuthorizationRequest, challenge_of, new_sta
 from indexpass._browser import Listener
 from indexpass._model import Invitation
 from indexpass._url import IndexUrl
-from indexpass.errors import BrokerMisbehaved, BrokerRefused, SessionError
+from indexpass.errors import BrokerMisbehaved, BrokerRefused, BrokerUnreachable, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from indexpass._wire import DeviceAuthorization, TokenAnswer
 
 _SLOW_DOWN_SECONDS = 5  # RFC 8628 section 3.5
+_MAX_LOST = 3  # answers in a row
 
 
 def by_browser(
@@ -77,14 +78,21 @@ def by_device(  # noqa: PLR0913  # the outside world, all by keyword
             expires_in=device.expires_in,
         )
     )
-    interval = device.interval
+    interval, lost = device.interval, 0
     deadline = now() + device.expires_in
     while now() < deadline:  # as slowly as the broker wants (RFC 8628 sections 3.4 and 3.5)
         wait(interval)
-        answer = http.post_form(metadata.token_endpoint, _wire.device_token_form(device.device_code))
         try:
+            answer = http.post_form(metadata.token_endpoint, _wire.device_token_form(device.device_code))
             return _wire.TokenAnswer.parse(answer)
+        except BrokerUnreachable:
+            # A person is on their way: one lost answer, or a broker that starts anew, should not send them back.
+            lost += 1
+            if lost > _MAX_LOST:
+                raise
+            interval += _SLOW_DOWN_SECONDS
         except BrokerRefused as error:
+            lost = 0
             if error.reason == "slow_down":
                 interval += _SLOW_DOWN_SECONDS
             elif error.reason != "authorization_pending":

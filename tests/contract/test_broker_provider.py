@@ -331,6 +331,22 @@ def test_a_broker_that_asks_to_slow_down_is_asked_more_slowly_from_then_on(tmp_p
     assert waited == [5, 5, 10, 10]
 
 
+AWAY = Answer(502, None)
+
+
+def test_a_broker_that_is_away_for_a_moment_ends_no_sign_in_and_is_asked_more_slowly(tmp_path: Path) -> None:
+    broker = LyingBroker(device(), AWAY, AWAY, refused("authorization_pending"), AWAY, GRANTED)
+    waited: list[float] = []
+    assert sign_in(broker, tmp_path, waited.append).broker == TOKENS
+    assert waited == [5, 10, 15, 15, 20]
+
+
+def test_a_broker_that_stays_away_ends_the_sign_in(tmp_path: Path) -> None:
+    broker = LyingBroker(device(), AWAY, AWAY, AWAY, AWAY, GRANTED)
+    with pytest.raises(BrokerUnreachable):
+        sign_in(broker, tmp_path)
+
+
 def test_a_sign_in_that_yields_no_session_is_refused(tmp_path: Path) -> None:
     answer = Answer(200, {"access_token": "t", "token_type": "Bearer", "expires_in": 60})
     with pytest.raises(BrokerMisbehaved, match="did not start a session"):

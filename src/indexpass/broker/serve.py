@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from indexpass.broker.service import Broker
 
 STOP_SECONDS = 10  # how long requests that have begun may take once the broker is told to stop
+KEEP_ALIVE_SECONDS = 18  # not the 5 of devices that ask again: a connection would close as they use it
 LINGER_SECONDS = 0.5  # how long connections stay open for requests that were on their way by then
 _TICKS = 10  # of uvicorn's in a second
 _log = logging.getLogger("indexpass.access")
@@ -73,6 +74,7 @@ def run(
         server_header=False,
         http=BoundedHttp,
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         forwarded_allow_ips=list(running.trusted_proxies),
         limit_concurrency=running.connections,  # more are answered with 503
         timeout_graceful_shutdown=STOP_SECONDS,
