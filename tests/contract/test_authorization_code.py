@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -409,7 +410,7 @@ def test_two_who_use_a_code_at_the_same_moment_end_the_session_that_one_of_them_
         return broker.broker.settings.indexes[0]
 
     with pytest.raises(OAuthError, match="used before"):
-        exchange(broker.broker, form, address="192.0.2.1", choose=be_overtaken)
+        asyncio.run(exchange(broker.broker, form, address="192.0.2.1", choose=be_overtaken))
     broker.clock.advance(6)  # the list of revocations is read anew
     assert broker.refresh(grants[0]["refresh_token"]).json()["error"] == "invalid_grant"
     assert broker.get("/simple/", grants[0]["access_token"]).status_code == 401

@@ -1,7 +1,7 @@
 """The endpoints that OAuth names: token, device authorization, revocation, introspection, metadata, keys.
 
-Each reads a form, has the work done on a thread, and speaks OAuth whatever comes of it. This module translates between
-HTTP and the modules that decide; it decides nothing.
+Each reads a form, has the work done, on a thread where that blocks, and speaks OAuth whatever comes of it. This module
+translates between HTTP and the modules that decide; it decides nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from starlette.routing import BaseRoute, Route
 
 from indexpass import _metadata, _wire
 from indexpass.broker.exchange import exchange
+from indexpass.broker.incoming import TooLarge, address_of, read_body
 from indexpass.broker.introspect import introspect
 from indexpass.broker.invite import invite
 from indexpass.broker.keys import ALGORITHM
-from indexpass.broker.oauth import MAX_FORM_BYTES, OAuthError, parse_form, with_client
+from indexpass.broker.oauth import OAuthError, parse_form, with_client
 from indexpass.broker.pages.errand import AUTHORIZE_PATH
 from indexpass.broker.revoke import revoke
 from indexpass.broker.state.database import DatabaseAway
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from indexpass.broker.service import Broker
 
-    Answerer = Callable[["_Asked"], dict[str, object]]
+    Answerer = Callable[["_Asked"], Awaitable[dict[str, object]]]
     Endpoint = Callable[[Request], Awaitable[Response]]
     Refresh = Callable[[], Awaitable[None]]
 
@@ -78,9 +79,9 @@ class _Asked:
 
 
 def _form_routes(broker: Broker, refresh: Refresh) -> list[BaseRoute]:
-    def token(asked: _Asked) -> dict[str, object]:
+    async def token(asked: _Asked) -> dict[str, object]:
         with broker.metrics.timing_exchange():
-            return exchange(broker, asked.by_client(), address=asked.address).to_json()
+            return (await exchange(broker, asked.by_client(), address=asked.address)).to_json()
 
     def device(asked: _Asked) -> dict[str, object]:
         return invite(broker, asked.by_client(), address=asked.address).to_json()
@@ -94,21 +95,28 @@ def _form_routes(broker: Broker, refresh: Refresh) -> list[BaseRoute]:
 
     endpoints: dict[str, Answerer] = {
         TOKEN_PATH: token,
-        DEVICE_PATH: device,
-        REVOKE_PATH: revocation,
-        INTROSPECT_PATH: introspection,
+        DEVICE_PATH: _on_a_thread(device),
+        REVOKE_PATH: _on_a_thread(revocation),
+        INTROSPECT_PATH: _on_a_thread(introspection),
     }
     return [Route(path, _answering(answer, refresh), methods=["POST"]) for path, answer in endpoints.items()]
 
 
+def _on_a_thread(answer: Callable[[_Asked], dict[str, object]]) -> Answerer:
+    async def answering(asked: _Asked) -> dict[str, object]:
+        return await run_in_threadpool(answer, asked)
+
+    return answering
+
+
 def _answering(answer: Answerer, refresh: Refresh) -> Endpoint:
-    """Return an endpoint that reads a form, has ``answer`` work on a thread, and speaks OAuth either way."""
+    """Return an endpoint that reads a form, has it answered, and speaks OAuth either way."""
 
     async def endpoint(request: Request) -> Response:
         try:
             asked = await _read(request)
             await refresh()
-            return JSONResponse(await run_in_threadpool(answer, asked), headers=_NO_STORE)
+            return JSONResponse(await answer(asked), headers=_NO_STORE)
         except OAuthError as error:
             return _refusal(error)
         except SQLAlchemyError as error:
@@ -123,15 +131,14 @@ async def _read(request: Request) -> _Asked:
     """Return what the request says. Raises OAuthError if it says it in another way than RFC 6749 section 3.2 does."""
     if request.scope["query_string"]:  # it stands in logs, and what is asked here are secrets (RFC 6750 section 5.3)
         raise OAuthError("invalid_request", "the parameters go into the body, never into the URL")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:  # parse_form says so; the rest is not waited for
-            break
+    try:
+        body = await read_body(request)
+    except TooLarge:
+        raise OAuthError("invalid_request", "the request is larger than 64 KiB", status=413) from None
     return _Asked(
-        form=parse_form(request.headers.get("content-type", ""), bytes(body)),
+        form=parse_form(request.headers.get("content-type", ""), body),
         authorization=request.headers.get("authorization", ""),
-        address=request.client.host if request.client else "",
+        address=address_of(request),
     )
 
 

@@ -25,20 +25,17 @@ from indexpass.broker.proofs import (
     UsedMeanwhile,
     end_session_of_code,
     identify,
+    spend,
 )
-from indexpass.broker.state import audit
 from indexpass.broker.state.audit import Entry
 from indexpass.errors import UrlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sqlalchemy import Connection
-
     from indexpass._model import Operation
     from indexpass._secret import Secret
     from indexpass.broker.policy import Subject
-    from indexpass.broker.proofs import Spent
     from indexpass.broker.service import Broker
     from indexpass.broker.settings import GuardedIndex, Settings
 
@@ -54,8 +51,10 @@ _UNDECIDED = {"authorization_pending", "slow_down", "temporarily_unavailable"}  
 MAX_SUBJECT_LENGTH = 160  # as JSON; keeps a token below 1,200 characters
 
 
-def exchange(broker: Broker, form: Mapping[str, str], *, address: str, choose: Choose | None = None) -> TokenAnswer:
-    """Trade the proof in ``form`` for an access token. Blocks: run it on a thread. Raises OAuthError.
+async def exchange(
+    broker: Broker, form: Mapping[str, str], *, address: str, choose: Choose | None = None
+) -> TokenAnswer:
+    """Trade the proof in ``form`` for an access token. Raises OAuthError, and SQLAlchemyError as the store does.
 
     A refusal is audited too, with all that was known by then. With ``choose``, who asks decides which index is meant,
     instead of the form.
@@ -67,7 +66,7 @@ def exchange(broker: Broker, form: Mapping[str, str], *, address: str, choose: C
         check_client(form)
 
         # Who is it?
-        proof = identify(broker, form, now)
+        proof = await identify(broker, form, now)
         subject = proof.subject
         entry = replace(entry, event=_EVENTS[type(proof)], who=describe(subject))
 
@@ -90,42 +89,36 @@ def exchange(broker: Broker, form: Mapping[str, str], *, address: str, choose: C
             if grant.projects is not None
         }
 
-        # Use the proof up, mint, and write the audit: all three, or none.
-        def conclude(connection: Connection) -> tuple[Spent, Secret, Entry]:
-            spent = proof.spend(broker, connection, now, address)
-            token = _mint(
-                broker,
-                {
-                    "sub": _bounded(describe(subject)),
-                    "aud": index.resource,
-                    "client_id": CLIENT_ID,
-                    "iat": int(now),
-                    "exp": int(now) + seconds,
-                    "jti": secrets.token_urlsafe(16),
-                    "scope": scope,
-                    "policy": policies,
-                    **({"projects": projects} if projects else {}),
-                    **({"sid": spent.session_id} if spent.session_id else {}),
-                },
-            )
-            granted = replace(entry, result="granted", policy=policies, token_sha256=fingerprint(token))
-            audit.write(connection, granted)
-            return spent, token, granted
-
-        spent, token, granted = broker.store.write(conclude)
+        # Mint. Nobody has the token before its proof is used up and its audit entry is written: both, or neither.
+        token = _mint(
+            broker,
+            {
+                "sub": _bounded(describe(subject)),
+                "aud": index.resource,
+                "client_id": CLIENT_ID,
+                "iat": int(now),
+                "exp": int(now) + seconds,
+                "jti": secrets.token_urlsafe(16),
+                "scope": scope,
+                "policy": policies,
+                **({"projects": projects} if projects else {}),
+                **({"sid": proof.session_id} if proof.session_id else {}),
+            },
+        )
+        granted = replace(entry, result="granted", policy=policies, token_sha256=fingerprint(token))
+        refresh_token = await spend(broker, proof, granted)
     except OAuthError as refusal:
         if isinstance(refusal, UsedMeanwhile):  # what this one began was rolled back; what the other began has to end
-            end_session_of_code(broker, form, now)
+            await end_session_of_code(broker, form, now)
         if refusal.code not in _UNDECIDED:
             broker.limits.exchanges.count(address, now)
-            broker.audit.keep(replace(entry, reason=str(refusal)))
+            await broker.audit.keep(replace(entry, reason=str(refusal)))
         raise
-    broker.audit.announce(granted)
     return TokenAnswer(
         access_token=token,
         expires_in=seconds,
         scope=scope,
-        refresh_token=spent.refresh_token,
+        refresh_token=refresh_token,
         issued_token_type=TYPE_ACCESS_TOKEN if isinstance(proof, IdentityProof) else None,
         user=subject.name if isinstance(subject, Person) else "",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from indexpass.broker.guarding.check import Facts
 from indexpass.broker.policy import Grant, Mismatch, decide, describe, mismatches
-from indexpass.broker.state.store import was_claimed
+from indexpass.broker.state.replay import was_used
 from indexpass.broker.trust.jwt_text import NotJwt, read_jwt
 from indexpass.broker.trust.verify import STEPS, Unverified
 from indexpass.errors import BrokerError
@@ -69,7 +69,7 @@ def explain_identity(  # noqa: PLR0913  # the question, and what the answer is m
 ) -> Explanation:
     """Say what an exchange of this identity token would come to. ``broker`` knows which were used; None if unknown."""
     try:
-        header, claimed = read_jwt(token.reveal())
+        header, claimed, *_ = read_jwt(token.reveal())
     except NotJwt:
         header, claimed = {}, {}
     facts = _describe_steps(settings, header, claimed)
@@ -107,7 +107,7 @@ def explain_access(broker: Broker, token: Secret, index: GuardedIndex, operation
 def is_made_here(settings: Settings, token: Secret) -> bool:
     """Does the token say, rightly or not, that this broker made it?"""
     try:
-        return read_jwt(token.reveal())[1].get("iss") == settings.issuer
+        return read_jwt(token.reveal()).claims.get("iss") == settings.issuer
     except NotJwt:
         return False
 
@@ -166,7 +166,7 @@ def _look_at_replay(settings: Settings, verified: VerifiedClaims, broker: Broker
     if broker is None:
         return Finding("replay", "not known", "accepted once; the broker's database knows whether it was used")
     with broker.store.reading() as connection:
-        if was_claimed(connection, verified.replay_key):
+        if was_used(connection, verified.replay_key):
             return Finding("replay", "wrong", "the identity token was used before: it is accepted once")
     return Finding("replay", "right", "accepted once, and not used yet")
 

@@ -33,7 +33,6 @@ MINT_PATH = "/_/oidc/mint-token"
 OLD_MINT_PATH = "/_/oidc/github/mint-token"  # PyPI's first; gh-action-pypi-publish has kept it
 BURN_PATH = "/_/oidc/burn-token"  # uv ends its token there once all is uploaded
 DISCOVERY_PATH = "/.well-known/pytp"
-MAX_BODY_BYTES = 64 * 1024  # the largest identity tokens seen have some 4 KiB
 _FEATURE = "multi-use-token"
 
 
@@ -133,11 +132,8 @@ def find_audience(settings: Settings, indexes: tuple[GuardedIndex, ...]) -> str:
     return settings.issuer if settings.issuer in audiences else audiences[0]
 
 
-def mint(broker: Broker, body: bytes, *, indexes: tuple[GuardedIndex, ...], address: str) -> UploadToken:
-    """Trade the identity token in ``body`` for a token to upload to one of ``indexes``. Raises Refusal.
-
-    Blocks: run it on a thread.
-    """
+async def mint(broker: Broker, body: bytes, *, indexes: tuple[GuardedIndex, ...], address: str) -> UploadToken:
+    """Trade the identity token in ``body`` for a token to upload to one of ``indexes``. Raises Refusal."""
     if not indexes:
         raise Refusal("not-enabled", "no policy of this broker lets CI publish here")
     form = {
@@ -149,7 +145,8 @@ def mint(broker: Broker, body: bytes, *, indexes: tuple[GuardedIndex, ...], addr
     earliest = int(broker.now())  # of the moments that the token's life may be counted from
     try:
         with broker.metrics.timing_exchange():
-            answer = exchange(broker, form, address=address, choose=partial(_choose, broker.settings, indexes))
+            choose = partial(_choose, broker.settings, indexes)
+            answer = await exchange(broker, form, address=address, choose=choose)
     except OAuthError as error:
         raise _refusal(error) from None
     return UploadToken(answer.access_token, earliest + answer.expires_in)
@@ -185,8 +182,6 @@ def _has_path(url: IndexUrl | None, path: str) -> bool:
 
 def _parse(body: bytes) -> Secret:
     """Return the token in a request. Raises Refusal."""
-    if len(body) > MAX_BODY_BYTES:
-        raise Refusal("invalid-payload", "the request is larger than 64 KiB", status=413)
     try:
         document = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):

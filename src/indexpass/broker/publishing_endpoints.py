@@ -6,7 +6,6 @@ This module translates between HTTP and ``publishing``; it decides nothing.
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from indexpass.broker import publishing
+from indexpass.broker.incoming import TooLarge, address_of, read_body
 from indexpass.broker.publishing import Refusal
 from indexpass.broker.state.database import DatabaseAway
 
@@ -50,12 +50,12 @@ def routes(broker: Broker, refresh: Refresh) -> list[BaseRoute]:
         indexes = publishing.find_indexes(settings, _host(request))
         body = await _read(request)
         await refresh()
-        work = partial(publishing.mint, broker, body, indexes=indexes, address=_address(request))
-        return JSONResponse((await run_in_threadpool(work)).to_pypi(), headers=_NO_STORE)
+        minted = await publishing.mint(broker, body, indexes=indexes, address=address_of(request))
+        return JSONResponse(minted.to_pypi(), headers=_NO_STORE)
 
     async def burn(request: Request) -> Response:
         body = await _read(request)
-        await run_in_threadpool(publishing.burn, broker, body, address=_address(request))
+        await run_in_threadpool(publishing.burn, broker, body, address=address_of(request))
         return Response(status_code=202)  # whether there was such a token is told to nobody
 
     async def discovery(request: Request) -> Response:
@@ -71,8 +71,8 @@ def routes(broker: Broker, refresh: Refresh) -> list[BaseRoute]:
         index = publishing.index_named(settings, request.path_params["name"])
         body = await _read(request)
         await refresh()
-        work = partial(publishing.mint, broker, body, indexes=(index,), address=_address(request))
-        return JSONResponse((await run_in_threadpool(work)).to_pep(), headers=_NO_STORE, media_type=MEDIA_TYPE)
+        minted = await publishing.mint(broker, body, indexes=(index,), address=address_of(request))
+        return JSONResponse(minted.to_pep(), headers=_NO_STORE, media_type=MEDIA_TYPE)
 
     return [
         Route(publishing.AUDIENCE_PATH, _as_pypi(audience), methods=["GET"]),
@@ -129,16 +129,11 @@ def _accepts(headers: list[str]) -> bool:
 
 
 async def _read(request: Request) -> bytes:
-    """Return the body, or a little more of it than may be: the rest of a larger one is not waited for.
-
-    Its type is not looked at: clients of PyPI send JSON as anything, as PyPI itself allows.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > publishing.MAX_BODY_BYTES:
-            break
-    return bytes(body)
+    """Return the body, whatever its type: clients of PyPI send JSON as anything, as PyPI itself allows."""
+    try:
+        return await read_body(request)
+    except TooLarge:
+        raise Refusal("invalid-payload", "the request is larger than 64 KiB", status=413) from None
 
 
 def _headers(refusal: Refusal) -> dict[str, str]:
@@ -147,7 +142,3 @@ def _headers(refusal: Refusal) -> dict[str, str]:
 
 def _host(request: Request) -> str:
     return request.headers.get("host", "")
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from indexpass.broker.state import audit
 from indexpass.broker.state.audit import PAGE_ROWS, Audit, Entry, Search
+from indexpass.broker.state.replay import Use
 from servers.postgres import on_both
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def test_texts_that_a_database_would_refuse_are_kept_as_near_as_may_be(store: St
 
 def test_the_line_has_the_time_in_rfc_3339_and_every_fact(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger=audit.LOGGER):
-        Audit(store, lambda: NOW).record(event="sign-in", result="denied", reason="wrong password")
+        asyncio.run(Audit(store, lambda: NOW).record(event="sign-in", result="denied", reason="wrong password"))
     line = json.loads(caplog.messages[0])
     assert line.pop("time") == "2027-01-15T08:00:00.000Z"
     assert {key: value for key, value in line.items() if value} == {
@@ -104,8 +106,22 @@ def test_nothing_is_announced_that_was_not_committed(store: Store, caplog: pytes
     with store.writing() as connection:
         connection.exec_driver_sql("DROP TABLE audit")
     with caplog.at_level(logging.INFO, logger=audit.LOGGER), pytest.raises(Exception, match="audit"):
-        Audit(store, lambda: NOW, told.append).keep(READ)
+        asyncio.run(Audit(store, lambda: NOW, told.append).keep(READ))
     assert (told, [record for record in caplog.records if record.name == audit.LOGGER]) == ([], [])
+
+
+@on_both
+def test_of_many_who_come_with_one_identity_token_the_first_has_it_and_the_others_leave_no_entry(store: Store) -> None:
+    async def come(audit: Audit, *keys: str) -> list[bool]:
+        entries = [(replace(READ, who=f"{key} {number}"), Use(key, NOW + 60)) for number, key in enumerate(keys)]
+        return list(await asyncio.gather(*(audit.keep(entry, use) for entry, use in entries)))
+
+    told: list[Entry] = []
+    audit = Audit(store, lambda: NOW, told.append)
+    assert asyncio.run(come(audit, "a", "b", "b", "a", "c")) == [True, True, False, False, True]
+    assert asyncio.run(come(audit, "d", "c", "e")) == [True, False, True]
+    written = [entry.who for entry in found(store, Search())]
+    assert sorted(written) == sorted(entry.who for entry in told) == ["a 0", "b 1", "c 4", "d 0", "e 2"]
 
 
 def test_what_an_operator_did_names_the_operator_and_what_it_was_about(store: Store) -> None:

@@ -9,9 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from indexpass.broker.oauth import OAuthError
 from indexpass.broker.settings import MAX_TOKEN_SECONDS
-from indexpass.broker.state import devices, schema, sessions
+from indexpass.broker.state import devices, replay, schema, sessions
 from indexpass.broker.state.devices import Approval
-from indexpass.broker.state.store import Store, claim_once
 from indexpass.broker.state.users import User
 from indexpass.errors import ConfigError
 from servers.postgres import on_both
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from indexpass._secret import Secret
     from indexpass.broker.keys import Keys
     from indexpass.broker.state.sessions import Session
+    from indexpass.broker.state.store import Store
 
 pytestmark = on_both
 NOW = 1_800_000_000.0
@@ -87,10 +87,10 @@ def test_what_has_expired_is_removed_and_the_rest_is_not(store: Store) -> None:
 
 def test_what_is_used_up_stays_so_for_a_replica_whose_clock_is_behind(store: Store) -> None:
     with store.writing() as connection:
-        assert claim_once(connection, "key", NOW)
+        assert replay.use(connection, "key", NOW)
     store.purge(NOW + 599)
     with store.writing() as connection:
-        assert not claim_once(connection, "key", NOW)
+        assert not replay.use(connection, "key", NOW)
 
 
 # Device sign-ins
@@ -196,7 +196,7 @@ def test_many_clients_at_once_get_one_successor(store: Store, keys: Keys) -> Non
 def test_an_identity_token_is_claimed_once_however_many_ask(store: Store) -> None:
     def claim(_: int) -> bool:
         with store.writing() as connection:
-            return claim_once(connection, "key", NOW + 300)
+            return replay.use(connection, "key", NOW + 300)
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(claim, range(40))) == 1

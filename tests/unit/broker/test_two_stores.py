@@ -6,6 +6,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -13,9 +14,9 @@ from sqlalchemy import func, select
 
 from indexpass._authorization import AuthorizationRequest, challenge_of, new_verifier
 from indexpass.broker.oauth import OAuthError
-from indexpass.broker.state import codes, devices, schema, sessions
+from indexpass.broker.state import codes, devices, replay, schema, sessions
 from indexpass.broker.state.database import DatabaseAway
-from indexpass.broker.state.store import Store, claim_once
+from indexpass.broker.state.store import Store
 from servers.postgres import on_both
 
 if TYPE_CHECKING:
@@ -57,19 +58,36 @@ def at_once(stores: tuple[Store, Store], work: Callable[[Store, int], _T]) -> li
 def test_an_identity_token_is_taken_once(stores: tuple[Store, Store]) -> None:
     def claim(store: Store, key: str) -> bool:
         with store.writing() as connection:
-            return claim_once(connection, key, NOW + 300)
+            return replay.use(connection, key, NOW + 300)
 
     for number in range(ROUNDS):
         assert sum(at_once(stores, lambda store, _, key=f"key {number}": claim(store, key))) == 1
 
 
+def test_two_replicas_that_take_the_same_tokens_together_never_wait_for_each_other(
+    stores: tuple[Store, Store],
+) -> None:
+    def use_all(store: Store, number: int, round_number: int) -> bool:
+        uses = [replay.Use(f"{round_number}-{key}", NOW + 300) for key in range(50)]
+        try:
+            with store.writing() as connection:
+                if not replay.use_all(connection, uses if number % 2 else uses[::-1]):
+                    raise ZeroDivisionError  # noqa: TRY301  # to roll back
+        except ZeroDivisionError:
+            return False
+        return True
+
+    for number in range(ROUNDS):
+        assert sum(at_once(stores, partial(use_all, round_number=number))) == 1
+
+
 def test_an_identity_token_is_free_again_if_nothing_came_of_the_first_use(stores: tuple[Store, Store]) -> None:
     first, second = stores
     with pytest.raises(ZeroDivisionError), first.writing() as connection:  # noqa: PT012  # it fails inside
-        assert claim_once(connection, "key", NOW + 300)
+        assert replay.use(connection, "key", NOW + 300)
         raise ZeroDivisionError
     with second.writing() as connection:
-        assert claim_once(connection, "key", NOW + 300)
+        assert replay.use(connection, "key", NOW + 300)
 
 
 def test_only_one_decision_counts(stores: tuple[Store, Store]) -> None:
@@ -184,7 +202,7 @@ def test_closing_waits_for_who_is_at_work_and_lets_nobody_begin(stores: tuple[St
         with store.writing() as connection:
             has_begun.set()
             may_end.wait(30)
-            claim_once(connection, "key", NOW + 300)
+            replay.use(connection, "key", NOW + 300)
 
     with ThreadPoolExecutor(2) as pool:
         working = pool.submit(work)
@@ -197,7 +215,7 @@ def test_closing_waits_for_who_is_at_work_and_lets_nobody_begin(stores: tuple[St
         working.result(30)
         closing_it.result(30)
     with other.writing() as connection:
-        assert not claim_once(connection, "key", NOW + 300)
+        assert not replay.use(connection, "key", NOW + 300)
 
 
 def begin_device(store: Store) -> tuple[Secret, str]:

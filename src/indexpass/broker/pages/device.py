@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
+from indexpass.broker.incoming import address_of
 from indexpass.broker.pages.errand import DEVICE_PATH, Errand, parse_code
-from indexpass.broker.pages.frame import NOTHING_CHANGED, Pages, Refused, address
+from indexpass.broker.pages.frame import NOTHING_CHANGED, Pages, Refused
 from indexpass.broker.pages.times import ago, duration
 from indexpass.broker.tries import Tries
 
@@ -72,7 +73,7 @@ class _Device:
             device={
                 "user_code": code,
                 "address": asked.address,
-                "browser_address": address(request),
+                "browser_address": address_of(request),
                 "asked": ago(self._broker.now() - asked.created_at),
             },
         )

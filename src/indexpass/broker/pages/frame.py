@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from indexpass._url import IndexUrl
 from indexpass._wire import SCOPES
+from indexpass.broker.incoming import TooLarge, address_of, read_body
 from indexpass.broker.pages.times import duration
 from indexpass.broker.pages.visitors import KnownBrowser, KnownBrowserCookie, Visitor, VisitorCookie
 from indexpass.broker.policy import Denial, Person, decide
@@ -191,7 +192,11 @@ class Pages:
         """Return the visitor and the form. Raises Refused unless one of our own pages of this session sent it."""
         if request.headers.get("origin", str(self._origin)) != str(self._origin):
             raise Refused(403, "This form came from another site", NOTHING_CHANGED)
-        form = _parse_form(request.headers.get("content-type", ""), await _read_body(request))
+        try:
+            body = await read_body(request, MAX_FORM_BYTES)
+        except TooLarge:
+            raise Refused(413, "This form is too large", NOTHING_CHANGED) from None
+        form = _parse_form(request.headers.get("content-type", ""), body)
         visitor = await self.visitor(request)
         if not hmac.compare_digest(form.get("form_token", "").encode(), visitor.form_token.encode()):
             raise Refused(403, "This form is out of date", NOTHING_CHANGED)
@@ -217,7 +222,7 @@ class Pages:
 
     async def audit(self, request: Request, **facts: str) -> None:
         """Write down what was decided; no answer leaves before."""
-        await run_in_threadpool(self.broker.audit.record, address=address(request), **facts)
+        await self.broker.audit.record(address=address_of(request), **facts)
 
     def _index(self, resource: str) -> GuardedIndex | None:
         return self.broker.settings.index_for(IndexUrl.parse(resource))
@@ -256,11 +261,6 @@ class Pages:
         )
 
 
-def address(request: Request) -> str:
-    """Return the address that the request came from, or nothing if that is not known."""
-    return request.client.host if request.client else ""
-
-
 def _away() -> Refused:
     message = "Its database does not answer. Try again in a minute."
     return Refused(503, "The broker cannot answer now", message, wait=_AWAY_SECONDS, has_start=False)
@@ -277,15 +277,6 @@ def _headers(form_targets: tuple[str, ...] = ()) -> dict[str, str]:
         "Referrer-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise Refused(413, "This form is too large", NOTHING_CHANGED)
-    return bytes(body)
 
 
 def _parse_form(content_type: str, body: bytes) -> dict[str, str]:

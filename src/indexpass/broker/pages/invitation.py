@@ -12,8 +12,9 @@ from starlette.routing import Route
 
 from indexpass._secret import Secret
 from indexpass.broker import people
+from indexpass.broker.incoming import address_of
 from indexpass.broker.pages.errand import SESSIONS_PATH
-from indexpass.broker.pages.frame import Pages, Refused, address
+from indexpass.broker.pages.frame import Pages, Refused
 from indexpass.broker.pages.times import duration
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class _Invitation:
         if problem:
             return self._pages.page("invitation", visitor, {"problem": problem, "problem_field": field}, 400)
         now = self._broker.now()
-        if wait := self._broker.limits.passwords.wait(address(request), now):
+        if wait := self._broker.limits.passwords.wait(address_of(request), now):
             raise Refused(429, "Too many wrong codes", f"Try again in {duration(wait)}.", wait=wait)
         async with self._password_checks:
             name = await run_in_threadpool(people.accept_invitation, self._broker.store, code, password, now)
         if not name:
-            self._broker.limits.passwords.count(address(request), now)
+            self._broker.limits.passwords.count(address_of(request), now)
             await self._pages.audit(request, event="invitation", result="denied", reason="no such invitation")
             return self._pages.page("invitation", visitor, {"problem": _NO_SUCH_CODE, "problem_field": "code"}, 403)
         await self._pages.audit(request, event="invitation", who=name, result="granted")

@@ -15,9 +15,10 @@ from starlette.routing import Route
 
 from indexpass._secret import Secret
 from indexpass.broker import people
+from indexpass.broker.incoming import address_of
 from indexpass.broker.pages import authorize, company, device, invitation, sessions
 from indexpass.broker.pages.errand import Errand
-from indexpass.broker.pages.frame import Pages, Refused, address
+from indexpass.broker.pages.frame import Pages, Refused
 from indexpass.broker.pages.times import duration
 from indexpass.broker.pages.visitors import Visitor
 from indexpass.broker.people import WrongPassword
@@ -72,8 +73,8 @@ class _Login:
         browser = self._pages.known_browser(request)
         is_known = browser is not None and browser.user == name
         # A known browser has tries of its own, which nobody else at its address uses up.
-        key = browser if is_known else (name, address(request))
-        if wait := 0 if is_known else self._broker.limits.passwords.wait(address(request), self._broker.now()):
+        key = browser if is_known else (name, address_of(request))
+        if wait := 0 if is_known else self._broker.limits.passwords.wait(address_of(request), self._broker.now()):
             raise Refused(429, "Too many wrong passwords", f"Try again in {duration(wait)}.", wait=wait)
         if wait := self._wrong_passwords.take(key, self._broker.now()):
             await self._pages.audit(
@@ -85,7 +86,7 @@ class _Login:
                 people.sign_in, self._broker.store, name, password, is_known=is_known, now=self._broker.now()
             )
         if isinstance(outcome, WrongPassword):
-            self._broker.limits.passwords.count(address(request), self._broker.now())
+            self._broker.limits.passwords.count(address_of(request), self._broker.now())
             # An unknown name is not recorded: it may be a password that was typed into the wrong field.
             await self._pages.audit(request, event="sign-in", who=outcome.who, result="denied", reason=outcome.reason)
             return await self._pages.sign_in(visitor, errand, name=name, problem=_WRONG, status=403)

@@ -1,7 +1,8 @@
 """The audit: one row in the database and one line of JSON for each decision; the token's SHA-256, never the token.
 
-The line goes to the logger ``indexpass.audit`` once the row is committed. This module never decides anything, and
-never changes or removes a row.
+The line goes to the logger ``indexpass.audit`` once the row is committed. Entries that come at the same time are
+written together, and with each the use of its identity token. This module never decides anything, and never changes or
+removes a row.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, insert, or_, select
 
-from indexpass.broker.state import schema
+from indexpass.broker.state import replay, schema
+from indexpass.broker.state.sharing import SharedWriting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
 
+    from indexpass.broker.state.replay import Use
     from indexpass.broker.state.store import Store
 
 PAGE_ROWS = 500  # read at once, however many there are
@@ -64,8 +67,9 @@ class Audit:
         self._store = store
         self._now = now
         self._told = told
+        self._shared: SharedWriting[tuple[Entry, Use | None]] = SharedWriting(self._write_all)
 
-    def record(  # noqa: PLR0913  # an entry has that many facts, all by keyword
+    async def record(  # noqa: PLR0913  # an entry has that many facts, all by keyword
         self,
         *,
         event: str,
@@ -78,13 +82,15 @@ class Audit:
         token_sha256: str = "",
         address: str = "",
     ) -> None:
-        """Write an entry in a transaction of its own. This blocks: call it on a thread."""
-        self.keep(Entry(self._now(), event, result, who, index, operation, policy, reason, token_sha256, address))
+        """Write an entry of this moment and commit it. Raises as the store does."""
+        await self.keep(Entry(self._now(), event, result, who, index, operation, policy, reason, token_sha256, address))
 
-    def keep(self, entry: Entry) -> None:
-        """Write an entry and commit it. This blocks: call it on a thread."""
-        self._store.write(lambda connection: write(connection, entry))
-        self.announce(entry)
+    async def keep(self, entry: Entry, use: Use | None = None) -> bool:
+        """Write an entry, and commit it, together with the use of the identity token that it is about.
+
+        Returns False, and writes nothing, if that had been used before. Raises as the store does.
+        """
+        return await self._shared.write((entry, use))
 
     def announce(self, entry: Entry) -> None:
         """Write the line of JSON for an entry that :func:`write` has written, now that it is committed."""
@@ -92,10 +98,40 @@ class Audit:
         if self._told:
             self._told(entry)
 
+    def _write_all(self, rows: Sequence[tuple[Entry, Use | None]]) -> list[bool]:
+        """Write entries, and announce them; say of each whether its identity token had not been used before."""
+        try:
+            with self._store.writing() as connection:
+                if not replay.use_all(connection, [use for _, use in rows if use]):
+                    raise _UsedBeforeError  # noqa: TRY301  # to roll it back: which one it was is not known
+                write(connection, *(entry for entry, _ in rows))
+        except _UsedBeforeError:
+            is_new = self._write_those_not_used(rows)
+        else:
+            is_new = [True] * len(rows)
+        for (entry, _), was_written in zip(rows, is_new, strict=True):
+            if was_written:
+                self.announce(entry)
+        return is_new
 
-def write(connection: Connection, entry: Entry) -> None:
-    """Write the row within the caller's transaction; announce the entry once that is committed."""
-    connection.execute(_INSERTION, _texts_kept(entry))
+    def _write_those_not_used(self, rows: Sequence[tuple[Entry, Use | None]]) -> list[bool]:
+        """Do the same, one identity token after the other."""
+        with self._store.writing() as connection:
+            is_new = {use: replay.use(connection, *use) for use in sorted({use for _, use in rows if use})}
+            # Of those who come with the same token at the same moment, the first has it.
+            written = [use is None or is_new.pop(use, False) for _, use in rows]
+            write(connection, *(entry for (entry, _), was_written in zip(rows, written, strict=True) if was_written))
+        return written
+
+
+class _UsedBeforeError(Exception):
+    """One of several identity tokens had been used before."""
+
+
+def write(connection: Connection, *entries: Entry) -> None:
+    """Write the rows within the caller's transaction; announce the entries once that is committed."""
+    if entries:
+        connection.execute(_INSERTION, [_texts_kept(entry) for entry in entries])
 
 
 def write_command(connection: Connection, event: str, *, about: str, now: float) -> None:

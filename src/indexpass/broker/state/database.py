@@ -6,6 +6,8 @@ This module holds no table and asks for no row.
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +18,13 @@ from indexpass.errors import StoreError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
     from indexpass.broker.settings import Database
 
 BUSY_SECONDS = 5  # how long a writer of SQLite waits for the others
+_RETRY_SECONDS = 0.01
 # What may be otherwise at the next try: no connection, a lock, a full disk, a server that became read-only.
 AWAY = (InterfaceError, InternalError, OperationalError)
 
@@ -76,7 +79,7 @@ def _create_sqlite(url: URL, *, has_foreign_keys: bool) -> Engine:
         connection.isolation_level = None  # the driver would begin transactions by its own rules; _begin does it
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _begin_wal(cursor)
         # SQLite changes a table by making it anew. Removing the old one would remove what refers to it as well.
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if has_foreign_keys else 'OFF'}")
         cursor.close()
@@ -91,6 +94,23 @@ def _create_sqlite(url: URL, *, has_foreign_keys: bool) -> Engine:
     event.listen(engine, "checkout", compare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _begin_wal(cursor: DBAPICursor) -> None:
+    """Have the database keep a write-ahead log, which it then does for good."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while not _has_begun_wal(cursor, is_last_try=time.monotonic() > deadline):
+        time.sleep(_RETRY_SECONDS)
+
+
+def _has_begun_wal(cursor: DBAPICursor, *, is_last_try: bool) -> bool:
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:  # where several begin it at once, SQLite itself does not wait
+        if is_last_try or "locked" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

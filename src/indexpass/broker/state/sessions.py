@@ -62,9 +62,13 @@ def begin(  # noqa: PLR0913  # what a session knows of itself, all by keyword
     now: float,
     groups: frozenset[str] = frozenset(),
     address: str = "",
+    session_id: str = "",
 ) -> tuple[Session, Secret]:
-    """Begin a session that lasts ``seconds`` however often it is used; return it and its first refresh token."""
-    session = Session(secrets.token_urlsafe(16), user, groups)
+    """Begin a session that lasts ``seconds`` however often it is used; return it and its first refresh token.
+
+    ``session_id`` is one of :func:`new_id`, for who has to know it before.
+    """
+    session = Session(session_id or new_id(), user, groups)
     connection.execute(
         insert(sessions).values(
             id=session.session_id,
@@ -80,6 +84,11 @@ def begin(  # noqa: PLR0913  # what a session knows of itself, all by keyword
     refresh_token = refresh_token_of(secrets.token_bytes(32))
     _keep(connection, refresh_token, session.session_id, now)
     return session, refresh_token
+
+
+def new_id() -> str:
+    """Return an id that no session has."""
+    return secrets.token_urlsafe(16)
 
 
 def find(connection: Connection, refresh_token: Secret, now: float) -> Session | OAuthError:

@@ -1,8 +1,8 @@
-"""What the broker remembers: the transactions on its database, and the look-ups of people and identity tokens.
+"""What the broker remembers: the transactions on its database, and the look-ups of people.
 
 Device sign-ins are in ``devices``, codes from the browser in ``codes``, sessions in ``sessions``, what was revoked in
-``revocations``; their functions take the connection of a transaction that was begun here. This module never sees a
-token or a password in clear.
+``revocations``, used identity tokens in ``replay``. Their functions take the connection of a transaction that was begun
+here. This module never sees a token or a password in clear.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +20,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from indexpass.broker.settings import MAX_TOKEN_SECONDS, Database
 from indexpass.broker.state import codes, database, devices, migrations, schema, usage, users
 from indexpass.broker.state.database import DatabaseAway
-from indexpass.broker.state.sharing import SharedWriting
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from indexpass.broker.state.devices import DeviceRequest
     from indexpass.broker.state.usage import Count, Fetch
     from indexpass.broker.state.users import User
-
-T = TypeVar("T")
 
 AUDIT_SECONDS = 400 * 24 * 3600  # a year, and time to look at it
 CLOCKS_SECONDS = 600  # the clocks of two replicas differ by less
@@ -63,7 +60,6 @@ class Store:
         self._engine = database.create(where)
         # SQLite has one writer. Its own waiting is sleeping and asking again; a lock wakes the next one at once.
         self._turn = threading.Lock() if self._engine.dialect.name == "sqlite" else None
-        self._shared = SharedWriting(self.writing) if self._turn else None
         self._away_until = float("-inf")
         self._is_away = False
         self._ending = threading.Condition()
@@ -98,17 +94,6 @@ class Store:
         """Begin a transaction; it is committed on the way out, or rolled back if an exception passes."""
         with self._counting_failures(), self._in_turn(), self._transaction(is_reading=False) as connection:
             yield connection
-
-    def write(self, do: Callable[[Connection], T]) -> T:
-        """Do this within a transaction and return what it returns, once that is committed; or roll it back.
-
-        With SQLite, threads that come at the same time share the transaction: so many can be served, though each
-        commit waits for the disk. PostgreSQL does the same by itself.
-        """
-        if self._shared:
-            return self._shared.write(do)
-        with self.writing() as connection:
-            return do(connection)
 
     @contextmanager
     def _counting_failures(self) -> Iterator[None]:
@@ -246,13 +231,3 @@ class Store:
                 connection.execute(delete(column.table).where(column < end))
         with self.writing() as connection:
             usage.purge(connection, now - kept_seconds)
-
-
-def claim_once(connection: Connection, key: str, expires_at: float) -> bool:
-    """Remember that an identity token was used. Returns False if it had been used before."""
-    return schema.insert_new(connection, schema.replay, key=key, expires_at=expires_at)
-
-
-def was_claimed(connection: Connection, key: str) -> bool:
-    """Has the identity token been used?"""
-    return connection.scalar(select(schema.replay.c.key).where(schema.replay.c.key == key)) is not None

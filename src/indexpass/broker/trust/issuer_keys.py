@@ -38,7 +38,7 @@ class UnknownKey(Exception):
 
 
 class IssuerKeys:
-    """Fetches and keeps the keys of one issuer. Its calls block: run them on a thread."""
+    """Fetches and keeps the keys of one issuer."""
 
     def __init__(self, issuer: TrustedIssuer, *, http: Http, public_http: Http, now: Callable[[], float]) -> None:
         """Fetch nothing yet. ``public_http`` reaches public addresses only."""
@@ -52,8 +52,12 @@ class IssuerKeys:
         self._failed_at = float("-inf")
         self.failures = 0  # fetches that brought no keys, since the start
 
+    def at_hand(self, kid: str) -> jwt.PyJWK | None:
+        """Return the key of this name, or None if the keys have to be fetched for that. Never blocks."""
+        return self._keys.get(kid) if 0 <= self._now() - self._fetched_at < FRESH_SECONDS else None
+
     def find(self, kid: str) -> jwt.PyJWK:
-        """Return the key of this name.
+        """Return the key of this name. Blocks: call it on a thread.
 
         Raises UnknownKey if the issuer does not publish it, BrokerUnreachable or BrokerMisbehaved if that cannot be
         found out.
@@ -137,4 +141,5 @@ def _usable_key(entry: object, algorithms: tuple[str, ...]) -> jwt.PyJWK | None:
         key = jwt.PyJWK(entry)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None  # a kind of key that a later issuer publishes beside the one that we need
-    return key if key.algorithm_name in algorithms else None
+    is_weak = key.Algorithm.check_key_length(key.key)
+    return key if key.algorithm_name in algorithms and not is_weak else None

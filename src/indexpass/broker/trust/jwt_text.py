@@ -6,39 +6,57 @@ refused. This module never verifies a signature.
 
 from __future__ import annotations
 
-import binascii
 import json
+import re
 from base64 import urlsafe_b64decode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_TOKEN_LENGTH = 16 * 1024
 MAX_LEVELS = 16  # of nested claims; the parser's own limit differs from one Python to the next
-_PARTS = 3
+_COMPACT = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]*)", re.ASCII)  # RFC 7515 section 7.1
 
 
 class NotJwt(ValueError):
     """The text is not a signed JWT. The message contains nothing of it."""
 
 
-def read_jwt(text: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """Return header and claims as they stand there. Raises NotJwt."""
-    if len(text) > MAX_TOKEN_LENGTH or not text.isascii():
+class Jwt(NamedTuple):
+    """Header and claims as they stand there; ``signature`` is made over ``signed``, both in bytes."""
+
+    header: Mapping[str, object]
+    claims: Mapping[str, object]
+    signed: bytes
+    signature: bytes
+
+
+def read_jwt(text: str) -> Jwt:
+    """Take the text apart. Raises NotJwt."""
+    if len(text) > MAX_TOKEN_LENGTH:
         raise NotJwt("it is too large or not a JWT")
-    parts = text.split(".")
-    if len(parts) != _PARTS:
+    parts = _COMPACT.fullmatch(text)
+    if not parts:
         raise NotJwt("it is not a JWT")
-    return _read_part(parts[0]), _read_part(parts[1])
+    header, claims, signature = parts.groups()
+    signed = text[: parts.end(2)].encode("ascii")
+    return Jwt(_read_object(header), _read_object(claims), signed, _read_bytes(signature))
 
 
-def _read_part(part: str) -> Mapping[str, object]:
+def _read_bytes(part: str) -> bytes:
     try:
-        found = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=_without_duplicates)
+        return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        raise NotJwt("it is not a JWT") from None
+
+
+def _read_object(part: str) -> Mapping[str, object]:
+    try:
+        found = json.loads(_read_bytes(part), object_pairs_hook=_without_duplicates)
     except NotJwt:
         raise
-    except (binascii.Error, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         raise NotJwt("it is not a JWT") from None
     if not isinstance(found, dict) or _is_deeper(found, MAX_LEVELS):
         raise NotJwt("it is not a JWT")

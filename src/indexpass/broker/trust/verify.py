@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
-
-import jwt
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from indexpass.broker.trust.issuer_keys import FETCH_SECONDS, IssuerKeys, UnknownKey
-from indexpass.broker.trust.jwt_text import NotJwt, read_jwt
+from indexpass.broker.trust.jwt_text import Jwt, NotJwt, read_jwt
 from indexpass.broker.trust.public_http import open_public_http
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import jwt
 
     from indexpass._model import Http
     from indexpass._secret import Secret
@@ -60,8 +60,17 @@ class VerifiedClaims:
     expires_at: float
 
 
+class _Claimed(NamedTuple):
+    """What a token says of itself, believed by nobody yet: its issuer, and which of the issuer's keys signed it."""
+
+    jwt: Jwt
+    issuer: TrustedIssuer
+    keys: IssuerKeys
+    kid: str
+
+
 class Verifier:
-    """Verifies tokens of the issuers in the settings. Its calls block: run them on a thread."""
+    """Verifies tokens of the issuers in the settings."""
 
     def __init__(
         self, settings: Settings, *, http: Http, now: Callable[[], float], public_http: Http | None = None
@@ -75,29 +84,42 @@ class Verifier:
         }
 
     def verify(self, token: Secret) -> VerifiedClaims:
-        """Return the token's claims.
+        """Return the token's claims. Fetches its issuer's keys where that is due, and blocks: call it on a thread.
 
         Raises Unverified if it is not to be believed, BrokerUnreachable or BrokerMisbehaved if the issuer's keys
         cannot be had.
         """
-        text = token.reveal()
+        claimed = self._read(token)
         try:
-            header, claimed = read_jwt(text)
-        except NotJwt as error:
-            raise Unverified("form", str(error)) from None
-
-        # Who says so, and with which key? Nothing of this is believed yet.
-        issuer, keys = self._issuers.get(str(claimed.get("iss")), (None, None))
-        if issuer is None or keys is None:
-            raise Unverified("issuer", "its issuer is not trusted")
-        kid = _check_header(header, issuer)
-        try:
-            key = keys.find(kid)
+            key = claimed.keys.find(claimed.kid)
         except UnknownKey:
             raise Unverified("signature", "its issuer does not publish the key that it names") from None
+        return self._verify(claimed, key)
 
-        # From here on the issuer has said it.
-        claims = _verify_signature(text, key, issuer)
+    def verify_at_once(self, token: Secret) -> VerifiedClaims | None:
+        """Return the token's claims, or None if its issuer's keys have to be fetched for that. Never blocks.
+
+        Raises Unverified if it is not to be believed.
+        """
+        claimed = self._read(token)
+        key = claimed.keys.at_hand(claimed.kid)
+        return self._verify(claimed, key) if key else None
+
+    def _read(self, token: Secret) -> _Claimed:
+        """Return who is said to have signed the token, and with which key. Raises Unverified."""
+        try:
+            token_read = read_jwt(token.reveal())
+        except NotJwt as error:
+            raise Unverified("form", str(error)) from None
+        issuer, keys = self._issuers.get(str(token_read.claims.get("iss")), (None, None))
+        if issuer is None or keys is None:
+            raise Unverified("issuer", "its issuer is not trusted")
+        return _Claimed(token_read, issuer, keys, _check_header(token_read.header, issuer))
+
+    def _verify(self, claimed: _Claimed, key: jwt.PyJWK) -> VerifiedClaims:
+        """Return what the issuer has said, if it has said it, to us, and of now. Raises Unverified."""
+        issuer = claimed.issuer
+        claims = _verify_signature(claimed.jwt, key)
         expires_at = self._check_times(claims)
         if claims["aud"] not in (issuer.audience, [issuer.audience]):
             raise Unverified("audience", "it was made for another audience, or for several")
@@ -105,7 +127,7 @@ class Verifier:
             issuer=issuer.name,
             subject=_check_subject(claims),
             claims=MappingProxyType(claims),
-            replay_key=_replay_key(issuer.url, claims, token),
+            replay_key=_replay_key(claimed.jwt, issuer),
             expires_at=expires_at + LEEWAY_SECONDS,
         )
 
@@ -136,30 +158,19 @@ def _check_header(header: Mapping[str, object], issuer: TrustedIssuer) -> str:
     return kid
 
 
-def _verify_signature(text: str, key: jwt.PyJWK, issuer: TrustedIssuer) -> dict[str, object]:
-    try:
-        claims: dict[str, object] = jwt.decode(
-            text,
-            key,
-            algorithms=[key.algorithm_name],  # the key's own, whatever the header says
-            issuer=issuer.url,
-            # Times are checked by our clock, the audience more strictly than a list allows.
-            options={
-                "require": _REQUIRED,
-                "verify_aud": False,
-                "verify_exp": False,
-                "verify_iat": False,
-                "verify_nbf": False,
-                "enforce_minimum_key_length": True,
-            },
-        )
-    except jwt.MissingRequiredClaimError as error:
-        raise Unverified("signature", f"its claim {error.claim} is missing") from None
-    except jwt.PyJWTError:
-        raise Unverified("signature", "its signature or one of its standard claims is not right") from None
-    if "events" in claims:  # RFC 8417: logout tokens that do not say so in their header
+def _verify_signature(token: Jwt, key: jwt.PyJWK) -> Mapping[str, object]:
+    """Return the claims, which are those that were signed: nobody parses the token a second time.
+
+    The algorithm is the key's own, whatever the header says.
+    """
+    if not key.Algorithm.verify(token.signed, key.key, token.signature):
+        raise Unverified("signature", "its signature is not right")
+    for claim in _REQUIRED:
+        if token.claims.get(claim) is None:
+            raise Unverified("signature", f"its claim {claim} is missing")
+    if "events" in token.claims:  # RFC 8417: logout tokens that do not say so in their header
         raise Unverified("signature", "it is another kind of token than an identity token")
-    return claims
+    return token.claims
 
 
 def _check_subject(claims: Mapping[str, object]) -> str:
@@ -180,12 +191,12 @@ def _time(value: object) -> float:
     return float(value)
 
 
-def _replay_key(issuer: str, claims: Mapping[str, object], token: Secret) -> str:
+def _replay_key(token: Jwt, issuer: TrustedIssuer) -> str:
     """Return what marks the token as used: issuer and ``jti``, or the hash of all that is signed where it has none.
 
     The signature itself can be written in several ways, so it is no part of the hash.
     """
-    token_id = claims.get("jti")
+    token_id = token.claims.get("jti")
     if not isinstance(token_id, str) or not token_id:
-        return hashlib.sha256(token.reveal().rpartition(".")[0].encode("ascii")).hexdigest()
-    return hashlib.sha256(f"{issuer}\0{token_id}".encode(errors="surrogatepass")).hexdigest()
+        return hashlib.sha256(token.signed).hexdigest()
+    return hashlib.sha256(f"{issuer.url}\0{token_id}".encode(errors="surrogatepass")).hexdigest()
