@@ -30,6 +30,7 @@ def serving(app: ASGIApp, listener: socket.socket, *, tls: tuple[Path, Path] | N
     config = uvicorn.Config(
         app,
         log_config=None,
+        proxy_headers=False,
         log_level="warning",
         access_log=False,
         ws="none",

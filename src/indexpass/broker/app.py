@@ -11,10 +11,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from indexpass.broker import endpoints, publishing_endpoints, upkeep
+from indexpass.broker.deadlines import BodyDeadline
 from indexpass.broker.guarding import guard
 from indexpass.broker.guarding.proxy import ProxyReader
 from indexpass.broker.health import Readiness
@@ -58,6 +61,10 @@ def create_app(broker: Broker, *, packages: Path | None = None) -> Starlette:
             *login.routes(broker),
             *(_index_routes(broker, checks, packages) if packages else []),
         ],
+        middleware=[
+            Middleware(BodyDeadline),
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(broker.settings.running.trusted_proxies)),
+        ],
         lifespan=lambda _app: upkeep.keeping_up(broker),
     )
     app.router.redirect_slashes = False  # it would redirect to whatever host the client named
@@ -65,16 +72,20 @@ def create_app(broker: Broker, *, packages: Path | None = None) -> Starlette:
 
 
 class _App(Starlette):
-    """Answers ``/check`` at once: half of what a check would take is to find the way to it."""
+    """Answers ``/check`` at once: half of what a check would take is to find the way to it.
+
+    Neither the address that it comes from nor a body matters there.
+    """
 
     def __init__(
         self,
         checks: ASGIApp,
         *,
         routes: Sequence[BaseRoute],
+        middleware: Sequence[Middleware],
         lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     ) -> None:
-        super().__init__(routes=routes, lifespan=lifespan)
+        super().__init__(routes=routes, middleware=middleware, lifespan=lifespan)
         self._checks = checks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

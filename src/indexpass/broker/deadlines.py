@@ -6,10 +6,12 @@ This module never looks at what a request says, and never hurries an answer.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from anyio import move_on_after
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -93,16 +95,15 @@ class _Body:
     async def receive(self) -> Message:
         if self._is_whole:  # all that can come is that the client goes away
             return await self._receive()
-        try:
-            message = await asyncio.wait_for(self._receive(), self._seconds)
-        except asyncio.TimeoutError:
-            self.is_over = True
-            if not self._is_answered:
-                for part in _TOO_SLOW:
-                    await self._send(part)
-            return {"type": "http.disconnect"}
-        self._is_whole = not message.get("more_body", False)
-        return message
+        with move_on_after(self._seconds):
+            message = await self._receive()
+            self._is_whole = not message.get("more_body", False)
+            return message
+        self.is_over = True
+        if not self._is_answered:
+            for part in _TOO_SLOW:
+                await self._send(part)
+        return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         self._is_answered = True

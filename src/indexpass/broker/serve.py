@@ -19,7 +19,7 @@ import uvicorn
 
 from indexpass.broker.app import create_app
 from indexpass.broker.bounded_http import BoundedHttp
-from indexpass.broker.deadlines import BodyDeadline, HeadDeadline
+from indexpass.broker.deadlines import HeadDeadline
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def run(
 ) -> None:
     """Serve the broker until SIGTERM or SIGINT, then finish what has begun. Raises ConfigError if it cannot listen."""
     running = broker.settings.running
-    app: ASGIApp = BodyDeadline(create_app(broker, packages=packages))
+    app: ASGIApp = create_app(broker, packages=packages)
     config = uvicorn.Config(
         _AccessLog(app) if has_access_log else app,
         ssl_certfile=tls[0] if tls else None,
@@ -75,7 +75,7 @@ def run(
         http=BoundedHttp,
         ws="none",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        forwarded_allow_ips=list(running.trusted_proxies),
+        proxy_headers=False,  # the application reads them itself, where they matter
         limit_concurrency=running.connections,  # more are answered with 503
         timeout_graceful_shutdown=STOP_SECONDS,
     )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
+from indexpass.broker.state.database import DatabaseAway
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -78,6 +80,8 @@ async def write_usage(broker: Broker) -> None:
         return
     try:
         await run_sync(broker.store.add_usage, counts)
+    except DatabaseAway:  # that is logged once, where it is noticed
+        broker.tally.put_back(counts)
     except SQLAlchemyError:
         broker.tally.put_back(counts)
         _log.warning("what was fetched cannot be written; it is counted in memory meanwhile")
