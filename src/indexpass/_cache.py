@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,7 @@ class Cache:
         """Touch nothing yet."""
         self._folder = folder
         self._unwritten: dict[Path, dict[str, object]] = {}
+        self._turns: dict[Path, threading.Lock] = {}
 
     def load(self, index: Index, operation: Operation) -> Credential | None:
         """Return the credential held for this operation, of whatever age, or None."""
@@ -121,22 +124,29 @@ class Cache:
 
     @contextmanager
     def lock(self, index: Index, operation: Operation) -> Iterator[None]:
-        """Keep every other process from obtaining the same credential meanwhile.
+        """Keep every other thread and process from obtaining the same credential meanwhile.
 
-        Where the folder cannot hold a lock, or the holder takes longer than 45 seconds, the work goes on without.
+        Where the folder cannot hold a lock, other processes are not kept out; where the holder takes longer than 45
+        seconds, nobody is.
         """
         import filelock  # noqa: PLC0415  # loaded only when a credential is obtained
 
-        lock = filelock.FileLock(self._path(index, operation, "lock"), timeout=LOCK_SECONDS, mode=0o600)
+        ends = time.monotonic() + LOCK_SECONDS
+        path = self._path(index, operation, "lock")
+        turn = self._turns.setdefault(path, threading.Lock())  # one step: Poetry asks from several threads
+        has_turn = turn.acquire(timeout=LOCK_SECONDS)
+        lock = filelock.FileLock(path, mode=0o600)
         try:
-            ensure_private_folder(self._folder)
-            lock.acquire()
-        except (OSError, StoreError):
-            _log.debug("going on without a lock in %s", self._folder)
-        try:
+            try:
+                ensure_private_folder(self._folder)
+                lock.acquire(timeout=max(ends - time.monotonic(), 0))
+            except (OSError, StoreError):
+                _log.debug("going on without a lock in %s", self._folder)
             yield
         finally:
             lock.release()
+            if has_turn:
+                turn.release()
 
     def _path(self, index: Index, operation: Operation, kind: str) -> Path:
         identity = (str(index.url), operation, index.provider, *sorted(index.options.items()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("indexpass")
 _resolver: Resolver | None = None
+_making = threading.Lock()  # Poetry asks from several threads, and what one of them holds serves all
 
 
 def answer(service: str, *, refused: Secret | None = None) -> Credential | None:
@@ -24,16 +26,21 @@ def answer(service: str, *, refused: Secret | None = None) -> Credential | None:
     ``refused`` is a secret that the server has just refused: it is not handed out again. Why there is none goes to
     the person in one line.
     """
-    global _resolver  # noqa: PLW0603  # made once a process, on the first question
     try:
+        return _credential(_the_resolver(), service, refused)
+    except Exception as error:  # noqa: BLE001  # whatever goes wrong in us, the client goes on as if we were absent
+        _explain(error)
+        return None
+
+
+def _the_resolver() -> Resolver:
+    global _resolver  # noqa: PLW0603  # made once a process, on the first question
+    with _making:
         if _resolver is None:
             from indexpass._resolve import default_resolver  # noqa: PLC0415  # nothing is loaded before it is needed
 
             _resolver = default_resolver()
-        return _credential(_resolver, service, refused)
-    except Exception as error:  # noqa: BLE001  # whatever goes wrong in us, the client goes on as if we were absent
-        _explain(error)
-        return None
+        return _resolver
 
 
 def _credential(resolver: Resolver, service: str, refused: Secret | None) -> Credential | None:

@@ -103,13 +103,18 @@ class Resolver:
             return credential
 
     def _held(self, index: Index, operation: Operation, refused: Secret | None) -> Credential | None:
-        """Return the held credential if it is fresh or usable and was not refused."""
+        """Return the held credential if it may be handed out and was not refused: a fresh one, or a usable one to read.
+
+        An upload gets a fresh one or none: many a body can be sent only once, and takes its time.
+        """
         held = self.cache.load(index, operation)
         if held is None or held.age(self._now()) == "expired":
             return None
+        if operation == "upload" and not self._is_fresh(held):
+            return None
         if refused is None or held.secret != refused:
             return held
-        if self._now() - held.issued_at < REFUSED_SECONDS:
+        if self._is_new(held):
             raise BrokerRefused(
                 f"{index.url} refuses a credential that was issued only just now",
                 reason="index_refused",
@@ -133,13 +138,20 @@ class Resolver:
             return False
         now = self._now()
         refusal = explain(index, credential, status=answer.status, headers=answer.headers, now=now)
-        if refusal and (refusal.code in NOT_RENEWABLE or now - credential.issued_at < REFUSED_SECONDS):
+        if refusal and (refusal.code in NOT_RENEWABLE or self._is_new(credential)):
             raise refusal
         return True
 
     def _is_fresh(self, held: Credential) -> bool:
         # The fraction of the second of its issue is as good as a random number, and all processes agree on it.
         return held.age(self._now(), jitter=held.issued_at % 1.0) == "fresh"
+
+    def _is_new(self, credential: Credential) -> bool:
+        """Would another one, if this is refused, be refused as well?
+
+        What is no longer fresh is renewed anyway: of a token that lives for seconds, few are left when it arrives.
+        """
+        return self._now() - credential.issued_at < REFUSED_SECONDS and self._is_fresh(credential)
 
     def _at_hand(self, index: Index, operation: Operation, held: Credential | None) -> Credential | None:
         """Return ``held`` if it is fresh, or if the last attempt to replace it has failed only just now; else None.

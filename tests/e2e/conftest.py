@@ -209,7 +209,7 @@ class World:
 
 @pytest.fixture
 def more_settings() -> str:
-    """What else stands in the settings of the broker; a module of tests may say otherwise."""
+    """What else stands in the settings of the broker, {issuer} for its URL; a module of tests may say otherwise."""
     return ""
 
 
@@ -245,7 +245,7 @@ def world(
         world.indexpass("broker", "init", broker, "--issuer", home, "--index-name", "acme")
         with (broker / "broker.toml").open("a") as settings:
             settings.write(SETTINGS.format(issuer=home, alias=_alias(home), ci=issuer.url, seconds=BRIEF_SECONDS))
-            settings.write(more_settings)
+            settings.write(more_settings.replace("{issuer}", home))
         stage.run(
             [ours / "indexpass", "broker", "user", "add", USER, broker, "--password-stdin"],
             typed=f"{password.reveal()}\n",

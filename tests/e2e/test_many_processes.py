@@ -1,4 +1,4 @@
-"""Fifty real processes ask at once, and nothing is cached: the broker mints once."""
+"""Fifty real processes ask at once, or eight threads of one, and nothing is cached: the broker mints once."""
 
 from __future__ import annotations
 
@@ -35,14 +35,31 @@ credential = backend.get_credential(sys.argv[1], None)
 print(json.dumps(credential and credential.password))
 """
 
+ASK_BY_THREADS = """
+import json, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from indexpass._embedded import answer
+start = threading.Barrier(8)
+def ask(_):
+    start.wait()
+    credential = answer(sys.argv[1])
+    return credential and credential.secret.reveal()
+with ThreadPoolExecutor(8) as pool:
+    print(json.dumps(list(pool.map(ask, range(8)))))
+"""
+
+
+def clean_environ(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("INDEXPASS_", "KEYRING_"))}
+    return {**inherited, "HOME": str(home), "INDEXPASS_HOME": str(home), **environ}
+
 
 def ask_at_once(home: Path, url: str, environ: Mapping[str, str]) -> list[str | None]:
     """Start all processes, let all go on in one moment, and return what each was given."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("INDEXPASS_", "KEYRING_"))}
     children = [
         subprocess.Popen(
             [sys.executable, "-c", ASK, url],
-            env={**inherited, "HOME": str(home), "INDEXPASS_HOME": str(home), **environ},
+            env=clean_environ(home, environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -111,4 +128,26 @@ def test_fifty_processes_with_one_identity_token_cost_one_mint(
     begin = time.time()
     answers = ask_at_once(home, broker.index, {"INDEXPASS_IDENTITY_TOKEN": identity.reveal()})
     assert (len(answers), len(set(answers)), None in answers) == (PROCESSES, 1, False)
+    assert minted_since(broker, begin) == 1
+
+
+@pytest.mark.e2e
+def test_eight_threads_cost_one_mint_also_where_nothing_can_be_written(
+    start_broker: StartBroker, issuer: Issuer, home: Path
+) -> None:
+    broker = start_broker(issuer.reading_policy)
+    configure(home, broker)
+    (home / "credentials").touch()  # a file, where a folder should be
+    identity = issuer.token(aud=broker.url)
+    begin = time.time()
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_BY_THREADS, broker.index],
+        env=clean_environ(home, {"INDEXPASS_IDENTITY_TOKEN": identity.reveal()}),
+        capture_output=True,
+        timeout=120,
+        check=True,
+        encoding="utf-8",
+    )
+    answers = json.loads(done.stdout)
+    assert (len(answers), len(set(answers)), None in answers) == (8, 1, False), done.stderr
     assert minted_since(broker, begin) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -382,6 +383,15 @@ def test_a_credential_that_is_refused_within_30_seconds_of_its_issue_is_not_the_
     assert "clock" in error.hint
 
 
+def test_a_credential_that_is_refused_when_it_is_no_longer_fresh_is_replaced_however_new_it_is(world: World) -> None:
+    world.provider.life = 5
+    world.ask()
+    world.clock.time += 2
+    assert world.fail(refused=Secret("read-1")).code == "broker-refused"
+    world.clock.time += 0.5
+    assert world.ask(refused=Secret("read-1")) == "read-2"
+
+
 def test_an_index_that_refuses_everything_costs_one_mint_in_30_seconds(world: World) -> None:
     secret = world.ask()
     for _ in range(90):
@@ -471,6 +481,49 @@ def test_whoever_waits_for_the_lock_takes_the_credential_of_the_one_before(world
     for thread in [first, *others]:
         thread.join()
     assert answers == ["read-1"] * 5
+
+
+def test_where_nothing_can_be_written_many_threads_cost_one_mint(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    world = World(tmp_path / "file/credentials")
+    world.provider.may_answer.clear()
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(world.ask) for _ in range(8)]
+        assert world.provider.entered.wait(30)
+        wait(answers, 0.2)  # time to go wrong in
+        world.provider.may_answer.set()
+    assert {answer.result() for answer in answers} == {"read-1"}
+    assert world.provider.asked == ["read"]
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "sent"),
+    [
+        pytest.param(900, 451, "upload-1", id="15-minutes-with-more-than-half-left"),
+        pytest.param(900, 450, "upload-2", id="15-minutes-with-half-left"),
+        pytest.param(900, 31, "upload-2", id="15-minutes-with-31-seconds-left"),
+        pytest.param(HOUR, 1201, "upload-1", id="an-hour-with-more-than-20-minutes-left"),
+        pytest.param(HOUR, 1200, "upload-2", id="an-hour-with-20-minutes-left"),
+        pytest.param(5, 3, "upload-1", id="5-seconds-with-more-than-half-left"),
+        pytest.param(5, 2.5, "upload-2", id="5-seconds-with-half-left"),
+        pytest.param(None, 0, "upload-1", id="no-expiry"),
+    ],
+)
+def test_an_upload_is_sent_with_a_fresh_credential(world: World, life: float | None, left: float, sent: str) -> None:
+    world.provider.life = life
+    world.ask(UPLOAD_URL)
+    world.clock.time += 10**6 if life is None else life - left
+    assert world.ask(UPLOAD_URL) == sent
+
+
+def test_an_upload_is_not_sent_with_what_is_only_usable_while_the_broker_is_down(world: World) -> None:
+    for url in (URL, UPLOAD_URL):
+        world.ask(url)
+    world.clock.time += HOUR - 10 * 60
+    world.provider.failure = DOWN
+    assert world.fail(UPLOAD_URL).code == DOWN.code
+    assert world.ask(URL) == "read-1"
+    assert world.fail(UPLOAD_URL).code == DOWN.code  # by memory too
 
 
 def test_machines_that_start_together_do_not_all_renew_together(world: World) -> None:

@@ -97,6 +97,7 @@ class BrokerProvider:
             # The token may have been used up by an answer that was lost: where the source can, it proves anew.
             return form(context.identify(index.options["broker"]) or identity)
 
+        asked_at = context.now()
         try:
             grant = _ask(context, metadata.token_endpoint, form(identity), again=form_again)
         except BrokerRefused as error:
@@ -109,13 +110,14 @@ class BrokerProvider:
                     else f"ask who runs {metadata.issuer} for a policy that allows {operation} on {index.url}"
                 ),
             ) from error
-        return _credential(grant, context.now())
+        return _credential(grant, asked_at)
 
     def _refresh(self, index: Index, operation: Operation, context: Context, session: Session) -> Credential:
         metadata = _metadata(session.broker, context)
         # A disk that is full has to say so now: a token that is spent, and whose successor is lost, ends the session.
         context.sessions.save(session)
         form = _wire.refresh_form(session.refresh_token, resource=index.url, operation=operation)
+        asked_at = context.now()
         try:
             # Within 30 seconds the broker gives the same successor to the same token.
             grant = _ask(context, metadata.token_endpoint, form, again=lambda: form)
@@ -130,7 +132,7 @@ class BrokerProvider:
         if grant.refresh_token:
             # Kept before the credential is used: the old token is spent.
             context.sessions.save(Session(session.broker, grant.user or session.user, grant.refresh_token))
-        return _credential(grant, context.now())
+        return _credential(grant, asked_at)
 
 
 def _ask(context: Context, endpoint: str, form: _Form, *, again: Callable[[], _Form]) -> TokenAnswer:
@@ -148,6 +150,7 @@ def _metadata(broker: str, context: Context) -> Metadata:
     return Metadata.parse(answer, issuer=broker)
 
 
-def _credential(grant: TokenAnswer, now: float) -> Credential:
+def _credential(grant: TokenAnswer, issued_at: float) -> Credential:
+    """Return what was granted; ``issued_at`` is when a machine asked for it, because an answer may come late."""
     secret: Secret = grant.access_token
-    return Credential(_wire.TOKEN_USERNAME, secret, issued_at=now, expires_at=now + grant.expires_in)
+    return Credential(_wire.TOKEN_USERNAME, secret, issued_at=issued_at, expires_at=issued_at + grant.expires_in)
