@@ -1,4 +1,4 @@
-"""The matrix: the test suite on every Python and with every keyring that matters, each in an environment of its own.
+"""The matrix: the tests on every Python, with every keyring and Poetry that matters, each in an environment of its own.
 
 ``make matrix`` runs all of it. A Python that this machine does not have is skipped with a note; with
 ``INDEXPASS_REQUIRE_ALL=1`` it fails. This file never decides what a test does, and never downloads a Python.
@@ -12,18 +12,26 @@ from pathlib import Path
 import nox
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-NEWEST_KEYRING = "newest"
+NEWEST = "newest"
 OLDEST_KEYRING = "25.2.1"  # pip's subprocess mode accepts none before it
+POETRIES = ("2.0", "2.1", "2.2", "2.3", "2.4", NEWEST)  # of each minor version its newest release
 
-CORNERS = ((PYTHONS[0], OLDEST_KEYRING), (PYTHONS[-1], NEWEST_KEYRING))
+CORNERS = ((PYTHONS[0], OLDEST_KEYRING), (PYTHONS[-1], NEWEST))
 MATRIX = (
-    *((python, NEWEST_KEYRING) for python in PYTHONS),
+    *((python, NEWEST) for python in PYTHONS),
     *((python, OLDEST_KEYRING) for python in (PYTHONS[0], PYTHONS[-1])),
 )
+POETRY_CORNERS = ((PYTHONS[0], POETRIES[0]), (PYTHONS[-1], NEWEST))
+POETRY_MATRIX = (POETRY_CORNERS[0], *((PYTHONS[-1], poetry) for poetry in POETRIES[1:]))
 SMOKE = (
     "test_pip_installs_with_keyring_in_its_own_environment",
     "test_pip_installs_with_the_keyring_command",
     "test_poetry_adds_with_keyring_on_and_off",
+)
+POETRY_TESTS = (
+    "tests/e2e/test_poetry_versions.py",
+    "tests/e2e/test_poetry_self_add.py",
+    "tests/e2e/test_poetry_plugin.py::test_where_a_seam_has_changed_one_line_says_so_and_the_keyring_backend_serves",
 )
 
 nox.needs_version = ">=2025.10.14"
@@ -38,33 +46,45 @@ if PYENV.is_dir():
     os.environ["PYENV_VERSION"] = ":".join(sorted(folder.name for folder in PYENV.glob("3.*")))
 
 
-def _cells(cells: tuple[tuple[str, str], ...]) -> list[nox.param]:
+def _cells(tool: str, cells: tuple[tuple[str, str], ...], corners: tuple[tuple[str, str], ...]) -> list[nox.param]:
     """Return one parameter set a cell, with the name under which nox lists and runs it."""
     return [
-        nox.param(*cell, id=f"{cell[0]}, keyring {cell[1]}", tags=["corners"] if cell in CORNERS else [])
+        nox.param(*cell, id=f"{cell[0]}, {tool} {cell[1]}", tags=["corners"] if cell in corners else [])
         for cell in cells
     ]
 
 
 @nox.session
-@nox.parametrize(("python", "keyring"), _cells(MATRIX))
+@nox.parametrize(("python", "keyring"), _cells("keyring", MATRIX, CORNERS))
 def tests(session: nox.Session, keyring: str) -> None:
     """Run the tests that need no real client: units, properties, contracts, attacks, faults, the wheel, the pages."""
-    _install(session, keyring)
+    _install(session, _pin("keyring", keyring))
     session.run("pytest", "-n", "auto", "-m", "not e2e", *session.posargs)
 
 
 @nox.session
-@nox.parametrize(("python", "keyring"), _cells(CORNERS))
+@nox.parametrize(("python", "keyring"), _cells("keyring", CORNERS, CORNERS))
 def smoke(session: nox.Session, keyring: str) -> None:
     """Install from a private index with the real pip in both modes, and with the real Poetry."""
-    _install(session, keyring)
+    _install(session, _pin("keyring", keyring))
     session.run("pytest", "-n", "auto", "tests/e2e/test_clients.py", "-k", " or ".join(SMOKE), *session.posargs)
 
 
-def _install(session: nox.Session, keyring: str) -> None:
+@nox.session
+@nox.parametrize(("python", "poetry"), _cells("Poetry", POETRY_MATRIX, POETRY_CORNERS))
+def poetry(session: nox.Session, poetry: str) -> None:
+    """Use one minor version of Poetry: every name that the plugin touches, every kind of command, ``self add``."""
+    _install(session, _pin("poetry", f"{poetry}.*" if poetry != NEWEST else NEWEST))
+    session.run("pytest", "-n", "auto", *POETRY_TESTS, *session.posargs)
+
+
+def _pin(tool: str, version: str) -> str:
+    return "" if version == NEWEST else f"{tool}=={version}\n"
+
+
+def _install(session: nox.Session, constraint: str) -> None:
     """Install this tree; the constraint also holds in the environments that the end-to-end tests make with uv."""
-    constraint = Path(session.virtualenv.location).resolve() / "constraint.txt"
-    constraint.write_text("" if keyring == NEWEST_KEYRING else f"keyring=={keyring}\n", encoding="utf-8")
-    session.env["UV_CONSTRAINT"] = str(constraint)
+    file = Path(session.virtualenv.location).resolve() / "constraint.txt"
+    file.write_text(constraint, encoding="utf-8")
+    session.env["UV_CONSTRAINT"] = str(file)
     session.install("--editable", ".[broker,demo]", "--group", "dev")

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 pytest_plugins = [
     "servers.brokers",
+    "servers.desktops",
     "servers.issuers",
     "servers.companies",
     "servers.openid",

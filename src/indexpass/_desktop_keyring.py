@@ -102,6 +102,19 @@ class DesktopKeyring:
 
         self._asked(entry, remove)
 
+    def would_ask_the_person(self) -> bool:
+        """Would somebody who asks keyring's own backends open a window, or wait for ever?
+
+        It is taken for granted of one that cannot be looked at. False if there is no desktop keyring at all.
+        """
+        try:
+            return not self._bounded(self._are_all_open, self._backends)
+        except KeyringUnusable:
+            return True
+
+    def _are_all_open(self) -> bool:
+        return all(self._backends[name].is_open() for name, kind in self._kinds.items() if kind.viable)
+
     def _best(self) -> str | None:
         viable = [(kind.priority, name) for name, kind in self._kinds.items() if kind.viable]
         for _, name in sorted(viable, key=lambda each: each[0], reverse=True):

@@ -17,7 +17,7 @@ from indexpass.errors import IndexpassError
 
 MARK_SECONDS = 600.0  # a run that goes on for longer may be reminded
 _DEVICE = "CONOUT$" if sys.platform == "win32" else "/dev/tty"
-_ALSO_IN_POETRY = ("indexpass login", "indexpass logout", "indexpass status")
+_ALSO_IN_POETRY = ("indexpass add", "indexpass login", "indexpass logout", "indexpass status")
 _told: dict[str, object] = {}
 
 

@@ -88,12 +88,12 @@ class Project:
     def write(self, text: str) -> None:
         (self.folder / "pyproject.toml").write_text(text)
 
-    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         """Run Poetry without a terminal, so that our lines are in its error output."""
         environ = {"POETRY_KEYRING_ENABLED": "false", "POETRY_VIRTUALENVS_IN_PROJECT": "true", **more}
         done = subprocess.run(
             [self.poetry, "--no-interaction", "--no-ansi", *words],
-            cwd=self.folder,
+            cwd=cwd or self.folder,
             env=self.world.environ(**environ),
             capture_output=True,
             stdin=subprocess.DEVNULL,
@@ -192,6 +192,10 @@ def test_what_is_exported_and_locked_holds_no_secret(project: Project, world: Wo
 
 def test_our_own_commands_do_what_the_cli_does(project: Project, world: World) -> None:
     assert "indexpass doctor" in project.does("list")
+    added = project.run("indexpass", "add", world.brief_index, "--name=other", "--yes")
+    assert (added.returncode, "Next: poetry indexpass login other" in added.stderr) == (0, True)
+    assert json.loads(project.does("indexpass", "status", "other", "--json"))[0]["url"] == world.brief_index
+    (world.stage.home / "indexpass" / "config.toml").unlink()
     world.sign_in()
     found = {each["part"]: each["verdict"] for each in json.loads(project.does("indexpass", "doctor", "--json"))}
     assert found == {"plugin": "ok", "keyring": "ok", "source acme": "ok"}
@@ -207,7 +211,9 @@ def test_a_credential_in_a_url_is_told_once_with_the_command_that_removes_it(pro
     text = PYPROJECT.format(index=index).replace('"1.0"', '"1.0"\ndependencies = ["acme-hello"]')
     project.write(text)
     number = 1 + next(number for number, line in enumerate(text.splitlines()) if "hunter2" in line)
-    first, second = project.run("lock"), project.run("lock")
+    # From elsewhere, because what counts is the project's folder and not the person's.
+    first = project.run("lock", "--project", str(project.folder), cwd=world.stage.home)
+    second = project.run("lock")
     line = (
         f"indexpass: pyproject.toml carries a credential in the URL in line {number}: remove it, and revoke it where "
         f"it was issued → poetry source add acme {world.index}\n"

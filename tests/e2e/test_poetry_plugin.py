@@ -21,6 +21,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from indexpass.poetry_plugin import seams
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -35,6 +37,20 @@ import atexit, sys
 atexit.register(lambda: print(*sys.modules, file=sys.stderr))
 from poetry.console.application import main
 main()
+"""
+# Poetry itself goes on as before: only what looks for an ordinary method finds none.
+IN_ANOTHER_SHAPE = """
+from functools import partial
+from {seam.module} import {seam.owner}
+
+class InAnotherShape:
+    def __init__(self, method):
+        self.method = method
+
+    def __get__(self, instance, owner=None):
+        return partial(self.method.__get__(instance, owner))
+
+{seam.owner}.{seam.method} = InAnotherShape(vars({seam.owner})["{seam.method}"])
 """
 PYPROJECT = """
 [project]
@@ -308,11 +324,22 @@ def test_with_the_keyring_on_a_revoked_token_is_renewed_too(project: Project, pl
     assert (first.returncode, result.returncode) == (0, 0), result.stderr
 
 
-def test_a_poetry_without_the_seam_says_so_once_and_goes_on(project: Project) -> None:
-    (project.folder / "sitecustomize.py").write_text(
-        "from poetry.utils.authenticator import Authenticator\n"
-        "Authenticator.open_session = Authenticator.create_session\n"
-        "del Authenticator.create_session\n"
-    )
-    result = project.run("version", PYTHONPATH=str(project.folder))
-    assert (result.returncode, result.stderr.count("Authenticator.create_session")) == (0, 1)
+@pytest.mark.parametrize(
+    ("seam", "minted"),
+    [
+        (seams.READING, "pypi:read"),
+        (seams.ASKING_FOR_GIT, "pypi:read"),
+        (seams.ASKING_KEYRING, "pypi:read"),
+        (seams.UPLOADING, "pypi:write"),
+    ],
+    ids=str,
+)
+def test_where_a_seam_has_changed_one_line_says_so_and_the_keyring_backend_serves(
+    project: Project, platform: Platform, seam: seams.Seam, minted: str
+) -> None:
+    (project.folder / "sitecustomize.py").write_text(IN_ANOTHER_SHAPE.format(seam=seam))
+    environ = {"PYTHONPATH": str(project.folder), "POETRY_KEYRING_ENABLED": "true"}
+    result = project.publish(**environ) if seam == seams.UPLOADING else project.run("lock", **environ)
+    assert (result.returncode, platform.minted) == (0, [minted]), result.stderr
+    assert result.stderr.count("indexpass: ") == 1
+    assert result.stderr.count(f"no usable {seam}, {seam.otherwise}") == 1

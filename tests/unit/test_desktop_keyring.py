@@ -279,6 +279,37 @@ def test_a_keyring_that_the_person_keeps_locked_is_asked_once(fault: type[Except
     assert calls.count("get") == asked
 
 
+def refuse_to_be_looked_at(call: str) -> None:
+    if call == "look":
+        raise KeyringError
+
+
+@pytest.mark.parametrize(
+    ("backends", "would_ask"),
+    [
+        ((), False),
+        ((fake_backend(viable=False, is_open=False),), False),
+        ((fake_backend(),), False),
+        ((fake_backend("a"), fake_backend("b", is_open=False)), True),
+        ((fake_backend(before=refuse_to_be_looked_at),), True),
+    ],
+    ids=["none", "none that is running", "open", "one of two is locked", "cannot be looked at"],
+)
+def test_the_person_is_asked_where_a_keyring_is_not_known_to_be_open(
+    backends: tuple[Backend, ...], *, would_ask: bool
+) -> None:
+    assert DesktopKeyring(backends).would_ask_the_person() is would_ask
+
+
+def test_a_keyring_that_hangs_counts_as_one_that_asks(wait_for_ever: Callable[[], object]) -> None:
+    def hang(call: str) -> None:
+        if call == "look":
+            wait_for_ever()
+
+    keyring = DesktopKeyring((fake_backend(before=hang),), seconds=BLINK)
+    assert keyring.would_ask_the_person()
+
+
 def test_where_no_thread_can_be_started_there_is_no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError

@@ -17,7 +17,9 @@ ACME = Index("acme", IndexUrl.parse(URL), upload_url=IndexUrl.parse(UPLOAD_URL))
 FACTS = Facts(
     versions="indexpass 1 in Poetry 2",
     complaints=(),
+    signs=True,
     is_keyring_enabled=False,
+    would_open_keyring=False,
     places=(),
     leaks=(),
     indexes=(ACME,),
@@ -44,7 +46,7 @@ def find(facts: Facts, part: str) -> Finding:
             Place("source", "acme", "https://other.example/simple/"),
             "alice",
             "note",
-            "indexpass add https://other.example/simple/",
+            "poetry indexpass add https://other.example/simple/",
         ),
     ],
     ids=["ours", "nobody", "upload", "no upload url", "own credentials", "secret in url", "another host, same name"],
@@ -63,8 +65,20 @@ def test_what_is_said_of_a_source(place: Place, who: str | None, verdict: str, h
 def test_keyring_is_needed_only_where_the_plugin_cannot_sign(
     complaints: tuple[str, ...], *, is_enabled: bool, verdict: str
 ) -> None:
-    facts = FACTS._replace(complaints=complaints, is_keyring_enabled=is_enabled)
+    facts = FACTS._replace(complaints=complaints, signs=not complaints, is_keyring_enabled=is_enabled)
     assert find(facts, "keyring").verdict == verdict
+
+
+@pytest.mark.parametrize(("signs", "hint"), [(True, "poetry config keyring.enabled false"), (False, "")])
+def test_a_locked_keyring_that_poetry_would_open_is_noted_and_may_go_where_the_plugin_signs(
+    *, signs: bool, hint: str
+) -> None:
+    found = find(FACTS._replace(signs=signs, is_keyring_enabled=True, would_open_keyring=True), "keyring")
+    assert (found.verdict, found.hint) == ("note", hint)
+
+
+def test_a_seam_that_signing_does_not_need_leaves_keyring_as_it_is() -> None:
+    assert find(FACTS._replace(complaints=[COMPLAINT]), "keyring").verdict == "ok"
 
 
 def test_a_seam_that_is_missing_is_a_fault_with_what_to_do() -> None:
@@ -84,4 +98,4 @@ def test_a_credential_in_a_file_is_a_fault_with_the_command_that_removes_it() ->
 
 def test_a_name_in_the_projects_file_is_no_command() -> None:
     found = find(FACTS._replace(places=[Place("source", "x", "https://other.example/;touch x/")]), "source x")
-    assert found.hint == "indexpass add 'https://other.example/;touch x/'"
+    assert found.hint == "poetry indexpass add 'https://other.example/;touch x/'"

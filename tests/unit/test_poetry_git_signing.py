@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -28,11 +29,16 @@ class HTTPUnauthorized(Exception):  # dulwich's name
         self.url = url
 
 
-class Client:
-    """Stands in for dulwich's client: refuses all secrets but one."""
+class GitProtocolError(Exception):
+    """dulwich's, for every other answer."""
 
-    def __init__(self, accepted: str = "first") -> None:
+
+class Client:
+    """Stands in for dulwich's client: refuses all secrets but one, and fails with ``failure`` if there is any."""
+
+    def __init__(self, accepted: str = "first", failure: str = "") -> None:
         self.accepted = accepted
+        self.failure = failure
         self.pool_manager = self
         self.headers: dict[str, str] = {"User-agent": "git/dulwich"}
         self.sent: list[tuple[str | None, object]] = []
@@ -46,6 +52,8 @@ class Client:
         if authorization:
             secret = base64.b64decode(authorization.partition(" ")[2]).decode().partition(":")[2]
         self.sent.append((secret, data))
+        if self.failure:
+            raise GitProtocolError(self.failure)
         if secret != self.accepted:
             raise HTTPUnauthorized('Basic realm="git"', url)
         return "answer"
@@ -68,17 +76,21 @@ class Broker:
 
 
 class Words:
-    """Stands in for ``Refusals``: remembers the URL and the secret that it was told of."""
+    """Stands in for ``Refusals``: remembers the URL and the secret that it was told of, and the statuses."""
 
     def __init__(self) -> None:
         self.is_hopeless = False
+        self.statuses: list[int] = []
         self.told: list[tuple[str, str, bool]] = []
 
     def is_final(self, response: Response, credential: Credential) -> bool:  # noqa: ARG002  # the real one's shape
         return self.is_hopeless
 
     def tell(self, response: Response, credential: Credential, *, has_another: bool = False) -> None:
-        assert (response.status_code, response.headers["www-authenticate"]) == (401, 'Basic realm="git"')
+        self.statuses.append(response.status_code)
+        assert response.headers.get("www-authenticate") == (
+            'Basic realm="git"' if response.status_code == 401 else None
+        )
         self.told.append((str(response.request.url), credential.secret.reveal(), has_another))
 
 
@@ -86,6 +98,7 @@ class Words:
 def dulwich(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("dulwich.client")
     module.HTTPUnauthorized = HTTPUnauthorized  # type: ignore[attr-defined]
+    module.GitProtocolError = GitProtocolError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dulwich", ModuleType("dulwich"))
     monkeypatch.setitem(sys.modules, "dulwich.client", module)
 
@@ -157,6 +170,23 @@ def test_a_refusal_that_no_other_credential_would_mend_is_told_and_costs_none(wo
     with pytest.raises(HTTPUnauthorized):
         send(client, broker, words)
     assert (words.told, broker.refused) == ([(URL, "first", False)], [])
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        pytest.param(f"unexpected http resp 403 for {URL}", 403, id="forbidden"),
+        pytest.param(f"unexpected http resp 502 for {URL}", 502, id="broken"),
+        pytest.param("connection reset, not unexpected http resp 403 for", 0, id="no-answer"),
+    ],
+)
+def test_any_other_failure_is_raised_on_told_by_its_status_and_not_tried_again(
+    words: Words, failure: str, status: int
+) -> None:
+    client, broker = Client(failure=failure), Broker("first", "second")
+    with pytest.raises(GitProtocolError, match=re.escape(failure)):
+        send(client, broker, words)
+    assert (len(client.sent), broker.refused, words.statuses) == (1, [], [status])
 
 
 def test_what_newer_releases_of_dulwich_add_is_passed_on(words: Words) -> None:

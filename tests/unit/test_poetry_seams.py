@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 import requests
 
 from indexpass.poetry_plugin import seams
-from indexpass.poetry_plugin.seams import ASKING_FOR_GIT, READING, SENDING_GIT, UPLOADING
+from indexpass.poetry_plugin.seams import ASKING_FOR_GIT, ASKING_KEYRING, READING, SENDING_GIT, UPLOADING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,61 +109,87 @@ def test_a_seam_that_another_plugin_has_wrapped_is_installed_around_it(
     assert (signing.signed, session.headers["X-Pool-Size"]) == ([session], "7")
 
 
-def remove_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, READING.module, None)
+def remove_module(monkeypatch: pytest.MonkeyPatch, seam: seams.Seam) -> None:
+    monkeypatch.setitem(sys.modules, seam.module, None)
 
 
-def remove_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(sys.modules[READING.module], READING.owner)
+def remove_class(monkeypatch: pytest.MonkeyPatch, seam: seams.Seam) -> None:
+    monkeypatch.delattr(sys.modules[seam.module], seam.owner)
 
 
-def remove_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(getattr(sys.modules[READING.module], READING.owner), READING.method)
+def remove_method(monkeypatch: pytest.MonkeyPatch, seam: seams.Seam) -> None:
+    monkeypatch.delattr(getattr(sys.modules[seam.module], seam.owner), seam.method)
 
 
-def make_it_a_property(monkeypatch: pytest.MonkeyPatch) -> None:
-    owner = getattr(sys.modules[READING.module], READING.owner)
-    monkeypatch.setattr(owner, READING.method, property(lambda _: requests.Session()))
+def make_it_a_property(monkeypatch: pytest.MonkeyPatch, seam: seams.Seam) -> None:
+    owner = getattr(sys.modules[seam.module], seam.owner)
+    monkeypatch.setattr(owner, seam.method, property(lambda _: requests.Session()))
 
 
-def return_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = getattr(sys.modules[READING.module], READING.owner).create_session
+def return_something_else(monkeypatch: pytest.MonkeyPatch, seam: seams.Seam) -> None:
+    method = getattr(getattr(sys.modules[seam.module], seam.owner), seam.method)
     monkeypatch.setattr(method, "__annotations__", {"return": "httpx.Client"})
 
 
 CHANGES = [remove_module, remove_class, remove_method, make_it_a_property, return_something_else]
+CHANGED_SEAMS = [
+    pytest.param(seam, change, id=f"{seam}-{change.__name__}")
+    for seam in seams.SEAMS
+    for change in CHANGES
+    if seam.promised or change is not return_something_else
+]
 
 
-@pytest.mark.usefixtures("poetry")
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_seam_that_has_changed_yields_one_line_that_names_it(change: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert callable(change)
-    change(monkeypatch)
-    complaint = seams.install(READING, Signing())
-    assert complaint
-    assert complaint == seams.examine(READING)
-    assert "poetry.utils.authenticator.Authenticator.create_session" in complaint
+@pytest.mark.parametrize(("seam", "change"), CHANGED_SEAMS)
+def test_a_seam_that_has_changed_yields_one_line_that_names_it(
+    seam: seams.Seam, change: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType(seam.module)
+    setattr(module, seam.owner, type(seam.owner, (), {seam.method: lambda _: None}))
+    monkeypatch.setitem(sys.modules, seam.module, module)
+    assert seams.examine(seam) is None
+    change(monkeypatch, seam)
+    complaint = f"indexpass: this version of Poetry has no usable {seam}, {seam.otherwise}"
+    assert (seams.examine(seam), seams.install(seam, Signing())) == (complaint, complaint)
     assert "\n" not in complaint
 
 
 def test_a_seam_that_has_changed_is_left_as_it_is(poetry: dict[str, type], monkeypatch: pytest.MonkeyPatch) -> None:
-    make_it_a_property(monkeypatch)
+    make_it_a_property(monkeypatch, READING)
     seams.install(READING, Signing())
     assert isinstance(vars(poetry["Authenticator"])["create_session"], property)
+
+
+ALWAYS = (READING, ASKING_FOR_GIT, ASKING_KEYRING)
 
 
 @pytest.mark.parametrize(
     ("command", "needed"),
     [
-        ("publish", (READING, ASKING_FOR_GIT, UPLOADING)),
-        ("monorepo publish", (READING, ASKING_FOR_GIT, UPLOADING)),
-        ("install", (READING, ASKING_FOR_GIT)),
-        ("version", (READING, ASKING_FOR_GIT)),
-        (None, (READING, ASKING_FOR_GIT)),
+        ("publish", (*ALWAYS, UPLOADING)),
+        ("monorepo publish", (*ALWAYS, UPLOADING)),
+        ("install", ALWAYS),
+        ("version", ALWAYS),
+        (None, ALWAYS),
     ],
 )
 def test_only_commands_that_publish_load_the_uploader(command: str | None, needed: tuple[seams.Seam, ...]) -> None:
     assert seams.seams_for(command) == needed
+
+
+@pytest.mark.parametrize("is_cached", [False, True], ids=["as in 2.0", "cached, as in 2.5"])
+def test_a_class_method_is_called_through_us_as_before(monkeypatch: pytest.MonkeyPatch, *, is_cached: bool) -> None:
+    def is_available(cls: type) -> str:
+        return cls.__name__
+
+    module = ModuleType(ASKING_KEYRING.module)
+    method = classmethod(cache(is_available) if is_cached else is_available)
+    module.PoetryKeyring = type("PoetryKeyring", (), {"is_available": method})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, ASKING_KEYRING.module, module)
+    for _ in range(2):
+        assert seams.install(ASKING_KEYRING, lambda original: [original()]) is None
+    assert module.PoetryKeyring.is_available() == ["PoetryKeyring"]
+    assert module.PoetryKeyring().is_available() == ["PoetryKeyring"]
 
 
 def test_outside_poetry_the_plugin_is_not_active() -> None:
@@ -189,15 +216,18 @@ def test_with_every_loaded_seam_in_place_the_plugin_is_active() -> None:
 
 
 @pytest.mark.usefixtures("poetry")
-@pytest.mark.parametrize("sends", [True, False], ids=["as-expected", "otherwise"])
+@pytest.mark.parametrize(
+    ("method", "sends"),
+    [({SENDING_GIT.method: lambda _: None}, True), ({}, False), ({SENDING_GIT.method: property()}, False)],
+    ids=["as expected", "missing", "in another shape"],
+)
 def test_where_git_is_loaded_the_plugin_is_active_if_it_can_sign_that_too(
-    monkeypatch: pytest.MonkeyPatch, *, sends: bool
+    monkeypatch: pytest.MonkeyPatch, method: dict[str, object], *, sends: bool
 ) -> None:
     for seam in (READING, UPLOADING, ASKING_FOR_GIT):
         seams.install(seam, Signing())
     module = ModuleType(SENDING_GIT.module)
-    client = type(SENDING_GIT.owner, (), {SENDING_GIT.method: lambda _: None} if sends else {})
-    setattr(module, SENDING_GIT.owner, client)
+    setattr(module, SENDING_GIT.owner, type(SENDING_GIT.owner, (), method))
     monkeypatch.setitem(sys.modules, SENDING_GIT.module, module)
     assert seams.is_active() is sends
 

@@ -73,6 +73,7 @@ def _missing_extra(name: str, ctx: click.Context) -> click.Command:
 
 
 @click.group(
+    "indexpass",
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: indexpass add https://packages.example.com/simple/",

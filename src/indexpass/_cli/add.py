@@ -73,7 +73,8 @@ def add(  # noqa: PLR0913  # one parameter an option
         click.confirm(f"Write this to {path}?", abort=True, err=True)
     _write(entry, path)
     Cache(locate(os.environ).credentials).forget_failures()  # a broker may be reachable again, or be another one now
-    click.echo(f"Added {entry.name}. Next: indexpass login {entry.name}", err=True)
+    program = click.get_current_context().find_root().info_name  # "poetry indexpass" inside Poetry
+    click.echo(f"Added {entry.name}. Next: {program} login {entry.name}", err=True)
 
 
 def _discovered(entry: _Entry) -> _Entry:

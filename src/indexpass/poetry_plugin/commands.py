@@ -1,4 +1,4 @@
-"""``poetry indexpass login|logout|status|doctor``: the CLI's own commands, from inside Poetry's environment.
+"""``poetry indexpass add|login|logout|status|doctor``: the CLI's own commands, from inside Poetry's environment.
 
 There ``indexpass`` itself is often not on anybody's PATH. Nothing is decided here: words, exit codes and options are
 those of the CLI; only ``doctor`` is Poetry's own. This module is loaded when one of the commands is asked for.
@@ -25,7 +25,13 @@ _COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
 
 def load_command(name: str) -> object:
     """Return the command ``poetry indexpass`` ``name``."""
-    return {"doctor": DoctorCommand, "login": LoginCommand, "logout": LogoutCommand, "status": StatusCommand}[name]()
+    return {
+        "add": AddCommand,
+        "doctor": DoctorCommand,
+        "login": LoginCommand,
+        "logout": LogoutCommand,
+        "status": StatusCommand,
+    }[name]()
 
 
 class _OurCommand(Command):  # type: ignore[misc]  # untyped where there is no Poetry
@@ -34,21 +40,39 @@ class _OurCommand(Command):  # type: ignore[misc]  # untyped where there is no P
     arguments: ClassVar[list[Any]] = [
         argument("index", "A name or URL; needed only if there are several.", optional=True)
     ]
-    flags: ClassVar[tuple[str, ...]] = ()
 
     def handle(self) -> int:
         """Run the CLI's command with what was given here; return its exit code."""
         from indexpass._cli import main
 
         words = [self.name.removeprefix("indexpass ")]
-        words += [f"--{flag}" for flag in self.flags if self.option(flag)]
+        for each in self.options:
+            given = self.option(each.name)
+            if given:
+                words.append(f"--{each.name}" if each.is_flag() else f"--{each.name}={given}")
         # After "--", because an index's name must never be taken for an option.
-        words += ["--", self.argument("index")] if self.argument("index") else []
+        words += ["--", *filter(None, (self.argument(each.name) for each in self.arguments))]
         try:
             main(words, prog_name="poetry indexpass")
         except SystemExit as ended:
             return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         return 0
+
+
+class AddCommand(_OurCommand):
+    """``poetry indexpass add``."""
+
+    name = "indexpass add"
+    description = "Configures a private index for you, on this machine."
+    help = "Example: <info>poetry indexpass add https://packages.example.com/simple/</info>"
+    arguments: ClassVar[list[Any]] = [argument("url", "The index's URL.")]
+    options: ClassVar[list[Any]] = [
+        option("name", None, "What to call it in commands. By default its host.", flag=False),
+        option("broker", None, "The broker's URL. By default what the index says about itself.", flag=False),
+        option("upload-url", None, "Where packages are uploaded, if the index does not say so itself.", flag=False),
+        option("files-url", None, "Where files are, if not beside the index's simple page.", flag=False),
+        option("yes", None, "Do not ask; for scripts.", flag=True),
+    ]
 
 
 class LoginCommand(_OurCommand):
@@ -58,7 +82,6 @@ class LoginCommand(_OurCommand):
     description = "Signs you in at the broker of a private index."
     help = "Example: <info>poetry indexpass login acme</info>"
     options: ClassVar[list[Any]] = [option("device", None, "Show a page and a code for any browser.", flag=True)]
-    flags: ClassVar[tuple[str, ...]] = ("device",)
 
 
 class LogoutCommand(_OurCommand):
@@ -76,7 +99,6 @@ class StatusCommand(_OurCommand):
     description = "Shows the private indexes, who you are there, and what is held for them."
     help = "Example: <info>poetry indexpass status --json</info>"
     options: ClassVar[list[Any]] = [option("json", None, "Print a list of objects instead of text.", flag=True)]
-    flags: ClassVar[tuple[str, ...]] = ("json",)
 
 
 class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no Poetry
@@ -108,7 +130,7 @@ class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no
         from indexpass._cli.status import identify
         from indexpass._locations import locate
         from indexpass._resolve import default_context
-        from indexpass.poetry_plugin import doctor, seams, secrets_in_files
+        from indexpass.poetry_plugin import doctor, locked_keyring, seams, secrets_in_files
 
         try:
             poetry = self.poetry
@@ -116,11 +138,14 @@ class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no
             poetry = None
         config = poetry.config if poetry else Config.create()
         context = default_context()
+        is_enabled = bool(config.get("keyring.enabled"))
         return doctor.examine(
             doctor.Facts(
                 versions=f"indexpass {importlib.metadata.version('indexpass')} in Poetry {__version__}",
                 complaints=[complaint for seam in seams.SEAMS if (complaint := seams.examine(seam))],
-                is_keyring_enabled=bool(config.get("keyring.enabled")),
+                signs=not any(seams.examine(seam) for seam in seams.SIGNING),
+                is_keyring_enabled=is_enabled,
+                would_open_keyring=bool(poetry) and is_enabled and locked_keyring.would_open(self, os.environ),
                 places=list(_places(poetry, config)),
                 leaks=secrets_in_files.find_leaks(poetry.file.path.parent if poetry else None, Path(CONFIG_DIR)),
                 indexes=_config.load(locate(os.environ), os.environ),
@@ -134,7 +159,9 @@ def _places(poetry: Any, config: Any) -> Iterator[Place]:  # noqa: ANN401  # unt
     from indexpass.poetry_plugin.doctor import Place
 
     def has_own(name: str) -> bool:
-        return bool(config.get(f"http-basic.{name}") or config.get(f"pypi-token.{name}"))
+        # The user name by itself as well, because only so are variables looked at.
+        settings = (f"http-basic.{name}", f"http-basic.{name}.username", f"pypi-token.{name}")
+        return any(config.get(setting) for setting in settings)
 
     sources = {source.name: source.url for source in (poetry.get_sources() if poetry else []) if source.url}
     for name, url in sources.items():

@@ -41,11 +41,17 @@ class Place(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What Poetry says of itself, and what indexpass knows. ``identify`` says who a credential would be issued to."""
+    """What Poetry says of itself, and what indexpass knows.
+
+    ``signs`` unless a seam of ``complaints`` is one that signing needs. ``would_open_keyring`` if the desktop keyring
+    is locked and Poetry would ask it in this project. ``identify`` says who a credential would be issued to.
+    """
 
     versions: str
     complaints: Sequence[str]
+    signs: bool
     is_keyring_enabled: bool
+    would_open_keyring: bool
     places: Sequence[Place]
     leaks: Sequence[Leak]
     indexes: Sequence[Index]
@@ -56,14 +62,9 @@ def examine(facts: Facts) -> list[Finding]:
     """Return the findings, the general ones first."""
     findings = [Finding("plugin", "ok", f"{facts.versions}; the plugin is active")]
     findings += [_judge_complaint(complaint) for complaint in facts.complaints]
-    signs = not facts.complaints
-    if facts.is_keyring_enabled:
-        message = "on, and asked for what the plugin does not sign"
-    else:
-        message = "off, which makes no difference: the plugin signs without it" if signs else "off"
-    findings.append(Finding("keyring", "ok" if signs or facts.is_keyring_enabled else "fault", message))
+    findings.append(_judge_keyring(facts))
     if not facts.indexes:
-        hint = "indexpass add https://packages.example.com/simple/"
+        hint = "poetry indexpass add https://packages.example.com/simple/"
         findings.append(Finding("indexes", "fault", "no index is configured on this machine", hint))
     findings += [_judge_place(place, facts) for place in facts.places]
     if not facts.places:
@@ -77,12 +78,23 @@ def _judge_complaint(complaint: str) -> Finding:
     return Finding("seams", "fault", message, hint)
 
 
+def _judge_keyring(facts: Facts) -> Finding:
+    if facts.would_open_keyring:
+        message = "on, and the desktop keyring is locked: Poetry may ask you to open it, for what is not ours"
+        return Finding("keyring", "note", message, "poetry config keyring.enabled false" if facts.signs else "")
+    if facts.is_keyring_enabled:
+        return Finding("keyring", "ok", "on, and asked for what the plugin does not sign")
+    if facts.signs:
+        return Finding("keyring", "ok", "off, which makes no difference: the plugin signs without it")
+    return Finding("keyring", "fault", "off", "poetry config keyring.enabled true")
+
+
 def _judge_place(place: Place, facts: Facts) -> Finding:
     part, url = f"{place.kind} {place.name}", redacted(place.url)
     found = match(place.url, facts.indexes)
     if found is None:
         message = f"{url} belongs to no configured index, as it should if it is public"
-        return Finding(part, "note", message, f"indexpass add {shlex.quote(url)}")
+        return Finding(part, "note", message, f"poetry indexpass add {shlex.quote(url)}")
     index, operation = found
     if has_secret(place.url):
         return Finding(part, "fault", f"the credential in its URL is used, and not that of {index.name}", "see secrets")

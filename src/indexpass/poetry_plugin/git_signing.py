@@ -10,6 +10,7 @@ that it cannot send from the start. Where the ``git`` program is used instead, n
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from requests import PreparedRequest, Response
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from indexpass.poetry_plugin.signing import Answer, Explain
 
 _UNAUTHORIZED = 401  # what dulwich.client.HTTPUnauthorized stands for
+_STATUS = re.compile(r"unexpected http resp ([0-9]{3}) for ")  # how dulwich names any other, from 0.22 to 1.2
 
 
 class Client(Protocol):
@@ -47,7 +49,7 @@ def send_signed(  # noqa: PLR0913  # dulwich's own signature, and what a test pu
 
     A refusal that is final is told, and raised on as dulwich raised it.
     """
-    from dulwich.client import HTTPUnauthorized  # type: ignore[import-not-found]  # there where Poetry is
+    from dulwich.client import GitProtocolError, HTTPUnauthorized  # type: ignore[import-not-found]  # where Poetry is
 
     answer, refusals = answer or default_answer, refusals or default_refusals()
     credential = None if _has_own_credentials(client, headers) else answer(url)
@@ -55,9 +57,9 @@ def send_signed(  # noqa: PLR0913  # dulwich's own signature, and what a test pu
         return send(client, url, headers, data, *args, **kwargs)
     try:
         return send(client, url, _sign(headers, credential), data, *args, **kwargs)
-    except HTTPUnauthorized as error:
-        refused = _describe(url, error.www_authenticate)
-        if refusals.is_final(refused, credential):
+    except (HTTPUnauthorized, GitProtocolError) as error:
+        refused = _describe(url, error)
+        if refused.status_code != _UNAUTHORIZED or refusals.is_final(refused, credential):
             refusals.tell(refused, credential)
             raise
         renewed = answer(url, refused=credential.secret)
@@ -69,8 +71,8 @@ def send_signed(  # noqa: PLR0913  # dulwich's own signature, and what a test pu
             raise
     try:
         return send(client, url, _sign(headers, renewed), data, *args, **kwargs)
-    except HTTPUnauthorized as error:
-        refusals.tell(_describe(url, error.www_authenticate), renewed)
+    except (HTTPUnauthorized, GitProtocolError) as error:
+        refusals.tell(_describe(url, error), renewed)
         raise
 
 
@@ -87,11 +89,18 @@ def _sign(headers: Mapping[str, str] | None, credential: Credential) -> dict[str
     return dict(signed.headers)
 
 
-def _describe(url: str, challenge: str | None) -> Response:
-    """Return the refusal as requests would: the words are made from that."""
+def _describe(url: str, error: Exception) -> Response:
+    """Return what the server answered as requests would, with status 0 if there is none: the words are made from it.
+
+    Only of a 401 dulwich keeps the challenge.
+    """
     refused = Response()
-    refused.status_code = _UNAUTHORIZED
-    refused.headers["WWW-Authenticate"] = challenge or ""
+    if hasattr(error, "www_authenticate"):
+        refused.status_code = _UNAUTHORIZED
+        refused.headers["WWW-Authenticate"] = error.www_authenticate or ""
+    else:
+        named = _STATUS.match(str(error))
+        refused.status_code = int(named[1]) if named else 0
     refused.request = PreparedRequest()
     refused.request.url = url
     return refused

@@ -6,7 +6,7 @@ rest of indexpass is imported before Poetry creates its first session. This modu
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from cleo.events.console_events import COMMAND  # type: ignore[import-not-found]  # there where Poetry is
@@ -17,9 +17,9 @@ from indexpass.poetry_plugin import seams
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from indexpass.poetry_plugin.seams import Application, CommandEvent, Output, Seam
+    from indexpass.poetry_plugin.seams import Application, Command, CommandEvent, Output, Seam
 
-_COMMANDS = ("doctor", "login", "logout", "status")
+_COMMANDS = ("add", "doctor", "login", "logout", "status")
 
 
 class IndexpassPlugin(ApplicationPlugin):  # type: ignore[misc]  # untyped where there is no Poetry
@@ -40,9 +40,14 @@ class IndexpassPlugin(ApplicationPlugin):  # type: ignore[misc]  # untyped where
     def _prepare_command(self, event: CommandEvent, _name: str, _dispatcher: object) -> None:
         """Put in place the seams that the command needs."""
         self._say(self._complaint, event.io)
-        for seam in seams.seams_for(event.command.name):
-            asks_for_git = seam == seams.ASKING_FOR_GIT
-            self._install(seam, partial(self._prepare_git, event.io) if asks_for_git else _create_signed, event.io)
+        command = event.command
+        create_signed = partial(_create_signed, cache(partial(_warn, command)))
+        around: dict[Seam, Callable[..., object]] = {
+            seams.ASKING_FOR_GIT: partial(self._prepare_git, event.io),
+            seams.ASKING_KEYRING: partial(_ask_keyring, cache(partial(_may_ask_keyring, command))),
+        }
+        for seam in seams.seams_for(command.name):
+            self._install(seam, around.get(seam, create_signed), event.io)
 
     def _prepare_git(self, output: Output, find: Callable[..., object], *args: object, **kwargs: object) -> object:
         """Have what git sends signed from now on. What Poetry finds for the repository is used as before, and wins."""
@@ -61,12 +66,29 @@ class IndexpassPlugin(ApplicationPlugin):  # type: ignore[misc]  # untyped where
             output.write_error_line(complaint)
 
 
-def _create_signed(create: Callable[..., object], *args: object, **kwargs: object) -> object:
+def _create_signed(warn: Callable[[], None], create: Callable[..., object], *args: object, **kwargs: object) -> object:
     from indexpass.poetry_plugin.signing import sign_session
 
     session = create(*args, **kwargs)
-    sign_session(session)
+    sign_session(session, warn=warn)
     return session
+
+
+def _warn(command: Command) -> None:
+    from indexpass.poetry_plugin.secrets_in_files import warn_of_project
+
+    warn_of_project(command)
+
+
+def _ask_keyring(may_ask: Callable[[], bool], is_available: Callable[[], bool]) -> bool:
+    return may_ask() and is_available()
+
+
+def _may_ask_keyring(command: Command) -> bool:
+    from indexpass.poetry_plugin.locked_keyring import may_ask
+
+    # Where a seam is missing, it is our own keyring backend that Poetry would not ask.
+    return not seams.is_active() or may_ask(command)
 
 
 def _send_git(send: Callable[..., object], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  # passed on

@@ -81,16 +81,23 @@ class Refusals:
 
 
 def default_refusals() -> Refusals:
-    """Return the refusals of a real run: real files, real terminal, real clock."""
-    import os
+    """Return the refusals of a real run: real files, real terminal, real clock. Nothing is loaded before the first."""
     import time
+
+    return Refusals(_find, _tell, time.time)
+
+
+def _find(url: str) -> tuple[Index, Operation] | None:
+    import os
 
     from indexpass import _config
     from indexpass._locations import locate
     from indexpass._match import match
+
+    return match(url, _config.load(locate(os.environ), os.environ))
+
+
+def _tell(message: str, hint: str) -> None:
     from indexpass._terminal import tell
 
-    def find(url: str) -> tuple[Index, Operation] | None:
-        return match(url, _config.load(locate(os.environ), os.environ))
-
-    return Refusals(find, tell, time.time)
+    tell(message, hint)

@@ -1,33 +1,45 @@
 """Every name of Poetry that indexpass touches, and how the private ones are changed.
 
-===============================================  =======================================  ========================
-name                                             used for                                 seen in Poetry
-===============================================  =======================================  ========================
-poetry.plugins.application_plugin                the plugin's base class (public)         2.0.1, 2.2.1, 2.5.1
+=============================================  ==============================================================
+name                                           used for
+=============================================  ==============================================================
+poetry.plugins.application_plugin              the plugin's base class (public)
   .ApplicationPlugin
-cleo.events.console_events.COMMAND               the listener (in Poetry's plugin guide)  2.0.1, 2.2.1, 2.5.1
-Application.event_dispatcher.add_listener        likewise                                 2.0.1, 2.2.1, 2.5.1
-Application.command_loader                       ``poetry indexpass`` (likewise)          2.0.1, 2.5.1
+cleo.events.console_events.COMMAND             the listener (in Poetry's plugin guide)
+poetry.console.application.Application         the listener, and ``poetry indexpass`` (likewise)
+  .event_dispatcher, .command_loader
+cleo.events.event_dispatcher.EventDispatcher   the listener (likewise)
+  .add_listener
+poetry.console.command_loader.CommandLoader    ``poetry indexpass`` (likewise)
   .register_factory
-ConsoleCommandEvent.command.name, .io            the listener                             2.0.1, 2.2.1, 2.5.1
-IO.write_error_line                              the one line if a seam is missing        2.0.1, 2.2.1, 2.5.1
-poetry.console.commands.command.Command          ``poetry indexpass`` (public)            2.0.1, 2.5.1
-  .poetry, .handle, .argument, .option
-cleo.helpers.argument, .option                   likewise (public)                        2.0.1, 2.5.1
-Poetry.get_sources, .file, .config               ``poetry indexpass doctor`` (public)     2.0.1, 2.5.1
-poetry.__version__.__version__                   likewise                                 2.0.1, 2.5.1
-poetry.config.config.Config.create, .get         likewise                                 2.0.1, 2.5.1
-poetry.locations.CONFIG_DIR                      likewise, and secrets in Poetry's files  2.0.1, 2.5.1
-poetry.utils.authenticator                       sessions that read (private)             2.0.1, 2.2.1, 2.5.1
-  .Authenticator.create_session
-poetry.publishing.uploader.Uploader              the session that uploads (private)       2.0.1, 2.2.1, 2.5.1
+cleo.events.console_command_event              the listener (likewise)
+  .ConsoleCommandEvent.command, .io
+cleo.io.io.IO.write_error_line                 the one line if a seam is missing (public)
+poetry.console.commands.command.Command        ``poetry indexpass``, and which command runs (public);
+  .name, .poetry, .handle, .argument, .option  ``--repository`` of ``publish``
+cleo.helpers.argument, .option                 ``poetry indexpass`` (public)
+poetry.poetry.Poetry                           ``poetry indexpass doctor``, secrets in files, whether keyring
+  .get_sources, .file, .config                 is asked (public)
+poetry.__version__.__version__                 ``poetry indexpass doctor`` (public)
+poetry.config.config.Config.create, .get       likewise; ``http-basic`` and ``repositories`` also for whether
+                                               keyring is asked
+poetry.locations.CONFIG_DIR                    likewise, and secrets in Poetry's files
+poetry.utils.authenticator.Authenticator       sessions that read (private)
+  .create_session
+poetry.publishing.uploader.Uploader            the session that uploads (private)
   .make_session
-poetry.utils.authenticator.Authenticator         says that git comes next (private)       2.0.1, 2.5.1
+poetry.utils.authenticator.Authenticator       says that git comes next (private)
   .get_credentials_for_git_url
-dulwich.client.Urllib3HttpGitClient              what git sends (private)                 2.0.1, 2.5.1
+poetry.utils.password_manager.PoetryKeyring    whether keyring is asked (private)
+  .is_available
+dulwich.client.Urllib3HttpGitClient            what git sends (private)
   ._http_request, ._username, .pool_manager
-dulwich.client.HTTPUnauthorized                  a refusal of what git sent (public)      2.0.1, 2.5.1
-===============================================  =======================================  ========================
+dulwich.client.HTTPUnauthorized                a refusal of what git sent (public)
+  .www_authenticate
+dulwich.client.GitProtocolError                likewise, by the status in its text
+=============================================  ==============================================================
+
+Every Poetry from 2.0 to 2.5 has all of them: ``nox -s poetry`` looks for each name of this table.
 
 This module imports nothing but the standard library, never signs anything itself, and never raises into Poetry.
 """
@@ -37,13 +49,13 @@ from __future__ import annotations
 import functools
 import sys
 from importlib import import_module
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     # The protocols stand here because creating them would take half of the plugin's time in each run of Poetry.
     from collections.abc import Callable, Mapping
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class EventDispatcher(Protocol):
         """What we use of ``cleo.events.event_dispatcher.EventDispatcher``."""
@@ -73,9 +85,18 @@ if TYPE_CHECKING:
             ...
 
     class Command(Protocol):
-        """What we use of ``cleo.commands.command.Command``."""
+        """What we use of ``poetry.console.commands.command.Command``; plugins bring others, which have but a name."""
 
         name: str | None
+
+        @property
+        def poetry(self) -> Any:  # noqa: ANN401  # untyped where there is no Poetry
+            """The project, or RuntimeError if there is none."""
+            ...
+
+        def option(self, name: str) -> object:
+            """Return what was given for an option that the command has."""
+            ...
 
     class Output(Protocol):
         """What we use of ``cleo.io.io.IO``."""
@@ -99,15 +120,24 @@ if TYPE_CHECKING:
 
 
 _MARK = "_indexpass_signs"
+_UNSIGNED = "so requests are not signed by the plugin; update indexpass, and until then leave Poetry's keyring enabled"
+_ASKED = (
+    "so a locked desktop keyring may ask to be opened; "
+    "update indexpass, and until then: poetry config keyring.enabled false"
+)
 
 
 class Seam(NamedTuple):
-    """A method that is called through us; ``promised`` is what it says it returns, "" if that is not looked at."""
+    """A method that is called through us; ``promised`` is what it says it returns, "" if that is not looked at.
+
+    ``otherwise`` is what the user is told where it is missing.
+    """
 
     module: str
     owner: str
     method: str
     promised: str = ""
+    otherwise: str = _UNSIGNED
 
     def __str__(self) -> str:
         """Write the method's full name."""
@@ -120,18 +150,20 @@ ASKING_FOR_GIT = Seam(
     "poetry.utils.authenticator", "Authenticator", "get_credentials_for_git_url", "HTTPAuthCredential"
 )
 SENDING_GIT = Seam("dulwich.client", "Urllib3HttpGitClient", "_http_request")
-SEAMS = (READING, UPLOADING, ASKING_FOR_GIT, SENDING_GIT)
+ASKING_KEYRING = Seam("poetry.utils.password_manager", "PoetryKeyring", "is_available", otherwise=_ASKED)
+SIGNING = (READING, UPLOADING, ASKING_FOR_GIT, SENDING_GIT)
+SEAMS = (*SIGNING, ASKING_KEYRING)
 
 
 def seams_for(command: str | None) -> tuple[Seam, ...]:
     """Return the seams that have to be in place before a command runs.
 
-    Poetry's plugin manager itself imports the authenticator, so its seams cost no import for any command, not even
+    Poetry's plugin manager itself imports the authenticator, so these seams cost no import for any command, not even
     ``poetry version``. The uploader is imported by publishing alone and takes 4 to 7 ms, so only commands that publish
     by name pay for it; a command that uploads under another name is served by keyring. SENDING_GIT is put in place
     when Poetry asks for a repository's credentials, because few projects need git.
     """
-    always = (READING, ASKING_FOR_GIT)
+    always = (READING, ASKING_FOR_GIT, ASKING_KEYRING)
     return (*always, UPLOADING) if "publish" in (command or "") else always
 
 
@@ -152,7 +184,9 @@ def install(seam: Seam, around: Callable[..., object]) -> str | None:
         return around(original, *args, **kwargs)
 
     setattr(through_us, _MARK, True)
-    setattr(getattr(sys.modules[seam.module], seam.owner), seam.method, through_us)
+    is_bound = isinstance(original, MethodType)  # a class method, which has its class already
+    owner = getattr(sys.modules[seam.module], seam.owner)
+    setattr(owner, seam.method, staticmethod(through_us) if is_bound else through_us)
     return None
 
 
@@ -187,29 +221,26 @@ def is_active() -> bool:
 
 def _may_send_git() -> bool:
     # dulwich may be loaded long before git is asked for, so it is enough that the seam is there.
-    return SENDING_GIT.module not in sys.modules or _find(SENDING_GIT) is not None
+    return SENDING_GIT.module not in sys.modules or _load(SENDING_GIT) is not None
 
 
-def _load(seam: Seam) -> FunctionType | None:
+def _load(seam: Seam) -> FunctionType | MethodType | None:
     """Import what the seam is in; return the method, or None if it is not there in the shape that is expected."""
     try:
         original = getattr(getattr(import_module(seam.module), seam.owner), seam.method)
     except (ImportError, AttributeError):
         return None
-    return original if isinstance(original, FunctionType) and _keeps_promise(original, seam) else None
+    return original if isinstance(original, (FunctionType, MethodType)) and _keeps_promise(original, seam) else None
 
 
 def _find(seam: Seam) -> object:
     return getattr(getattr(sys.modules[seam.module], seam.owner, None), seam.method, None)
 
 
-def _keeps_promise(original: FunctionType, seam: Seam) -> bool:
+def _keeps_promise(original: FunctionType | MethodType, seam: Seam) -> bool:
     # Another plugin may have wrapped the method without keeping the annotation: only a different promise refuses it.
     return not seam.promised or original.__annotations__.get("return") in {None, seam.promised}
 
 
 def _complaint(seam: Seam) -> str:
-    return (
-        f"indexpass: this version of Poetry has no usable {seam}, so requests are not signed by the plugin; "
-        "update indexpass, and until then leave Poetry's keyring enabled"
-    )
+    return f"indexpass: this version of Poetry has no usable {seam}, {seam.otherwise}"

@@ -12,7 +12,6 @@ import shlex
 import stat
 import sys
 import time
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +30,8 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from indexpass.poetry_plugin.seams import Command
 
 MAX_BYTES = 4 * 1024 * 1024  # the poetry.lock of a large application is about 1 MiB
 WARN_SECONDS = 24 * 60 * 60.0
@@ -70,13 +71,12 @@ def find_leaks(project: Path | None, poetry_folder: Path) -> tuple[Leak, ...]:
     )
 
 
-@cache
-def warn_once() -> None:
+def warn_of_project(command: Command) -> None:
     """Say once a day and project, in one line, that a file carries a credential. Never raises into Poetry."""
     try:
         from poetry.locations import CONFIG_DIR  # type: ignore[import-untyped]  # there where Poetry is
 
-        warn(_find_project(Path.cwd()), Path(CONFIG_DIR), locate(os.environ).credentials, time.time())
+        warn(_find_project(command), Path(CONFIG_DIR), locate(os.environ).credentials, time.time())
     except (ImportError, OSError, ValueError, IndexpassError):
         return
 
@@ -105,9 +105,12 @@ def _is_due(marks: Path, what: str, now: float) -> bool:
     return True
 
 
-def _find_project(folder: Path) -> Path | None:
-    """Return the nearest folder with a pyproject.toml, from this one upwards, as Poetry does."""
-    return next((place for place in (folder, *folder.parents) if (place / "pyproject.toml").is_file()), None)
+def _find_project(command: Command) -> Path | None:
+    """Return the folder of the project that the command is about: ``--project`` may name one somewhere else."""
+    try:
+        return Path(command.poetry.file.path).parent
+    except (AttributeError, RuntimeError):  # no command of Poetry's own, or no project here
+        return None
 
 
 def _leaks_in(file: Path) -> Iterator[Leak]:

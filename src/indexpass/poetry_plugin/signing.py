@@ -58,7 +58,7 @@ def sign_session(
     *,
     answer: Answer | None = None,
     refusals: Explain | None = None,
-    warn: Callable[[], None] | None = None,
+    warn: Callable[[], None] = lambda: None,
 ) -> None:
     """Have every request of the session signed that goes to a private index and is not signed yet.
 
@@ -74,7 +74,7 @@ def sign_session(
                     adapter,
                     answer=answer or default_answer,
                     refusals=refusals or default_refusals(),
-                    warn=warn or _default_warn,
+                    warn=warn,
                 )
             session.mount(prefix, signing[adapter])
 
@@ -163,9 +163,3 @@ def default_refusals() -> Explain:
     from indexpass.poetry_plugin import refusals
 
     return refusals.default_refusals()
-
-
-def _default_warn() -> None:
-    from indexpass.poetry_plugin.secrets_in_files import warn_once
-
-    warn_once()
