@@ -17,6 +17,7 @@ FOREIGN_URL = "https://index.elsewhere.example/simple/"
 INSTALL_SECONDS = 120
 _CHANGES_THE_OUTCOME = (
     *("PYTHON", "INDEXPASS_", "XDG_", "DBUS_", "COVERAGE_", "KEYRING_", "HTTP_", "HTTPS_", "ALL_PROXY", "NO_PROXY"),
+    "POETRY_",
     *("ARTIFACTS_", "AWS_", "AZURE_", "CLOUDSDK_", "CLOUDSMITH_", "GCE_", "GOOGLE_", "PACKAGEMANAGER_", "VSS_"),
 )
 _CONFIG = """\
@@ -50,6 +51,13 @@ class Environments(NamedTuple):
     constraints: Path
 
 
+class PoetryPair(NamedTuple):
+    """The folders of programs of a Poetry with indexpass, and of the same without."""
+
+    ours: Path
+    alone: Path
+
+
 class Installed(NamedTuple):
     """A peer's folder of programs, and its version."""
 
@@ -73,6 +81,16 @@ def install(folder: Path) -> Environments:
     home.mkdir()
     version = wheel.name.split("-")[1]
     return Environments(ours, plain, home, version, keyring.removeprefix("keyring=="), constraints)
+
+
+def install_poetry(folder: Path) -> PoetryPair:
+    """Install Poetry beside the wheel that :func:`install` has built, and alone with the same of everything else."""
+    (wheel,) = (folder / "wheels").glob("*.whl")
+    ours = _environment(folder / "poetry-ours", str(wheel), "poetry>=2.0")
+    frozen = _uv("pip", "freeze", "--python", str(ours / "python")).splitlines()
+    constraints = folder / "poetry-constraints.txt"
+    constraints.write_text("\n".join(line for line in frozen if not line.startswith("indexpass ")))
+    return PoetryPair(ours, _environment(folder / "poetry", "poetry", "--constraints", str(constraints)))
 
 
 def install_broker(folder: Path) -> Path:

@@ -58,11 +58,11 @@ class Spent(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One run of ``keyring get``: who answers, what is asked, and how it has to end.
+    """One run of a client: who answers, what is asked, and how it has to end.
 
-    ``what`` is ``alone``, ``foreign`` (a URL of no index of theirs), ``first`` or ``later`` (their own index, with
-    nothing kept or with a kept credential). ``forgets`` is the file or folder that is removed before each run. Where a
-    case ``may_fail``, a wrong end is left out of its round; any other's ends the whole run.
+    Of ``keyring get``, ``what`` is ``alone``, ``foreign`` (a URL of no index of theirs), ``first`` or ``later`` (their
+    own index, with nothing kept or with a kept credential). ``forgets`` is the file or folder that is removed before
+    each run. Where a case ``may_fail``, a wrong end is left out of its round; any other's ends the whole run.
     """
 
     who: str
@@ -124,7 +124,7 @@ def run_rounds(cases: Sequence[Case], *, rounds: int, seconds: float) -> list[Ro
             if status == case.status:
                 spent[case.who, case.what] = cost
             elif not case.may_fail:
-                sys.exit(f"{case.who}, {case.what}: keyring ended with {status}, not {case.status}")
+                sys.exit(f"{case.who}, {case.what}: ended with {status}, not {case.status}")
         measured.append(spent)
     return measured[1:]  # the first one warms up
 

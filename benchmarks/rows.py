@@ -26,7 +26,7 @@ class Row(NamedTuple):
     """One bound. ``low`` and ``high`` are the spread; ``is_decisive`` rows fail the whole run.
 
     Decisive rows compare what ran side by side, so that a slow machine cannot fail them. For times, the spread is the
-    middle half of the runs; for ratios, where the median lies with 95 % confidence.
+    middle half of the runs; for ratios and differences, where the median lies with 95 % confidence.
     """
 
     what: str
@@ -73,6 +73,12 @@ def ratio_row(what: str, bound: float, ratios: Sequence[float]) -> Row:
     """Return the row of a ratio: the median of the rounds, and where it lies with 95 % confidence."""
     low, median, high = spread_of(ratios)
     return Row(what, "x", bound, median, low, high, len(ratios), is_decisive=True)
+
+
+def difference_row(what: str, bound_ms: float, seconds: Sequence[float]) -> Row:
+    """Return the row of what is added: the median of the rounds, and where it lies with 95 % confidence."""
+    low, median, high = spread_of([1000 * each for each in seconds])
+    return Row(what, "ms", bound_ms, median, low, high, len(seconds), is_decisive=False)
 
 
 def spread_of(ratios: Sequence[float]) -> Spread:

@@ -20,14 +20,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import broker_rates
 import comparison
+import poetry_runs
 from broker_double import SLOW_SECONDS, running_double
 from broker_rates import BrokerRates, measure_brokers
 from comparison import ALONE, OURS
-from environments import FOREIGN_URL, INDEX_URL, ROOT, Environments, configure, environ, install, install_broker
+from environments import (
+    FOREIGN_URL,
+    INDEX_URL,
+    ROOT,
+    Environments,
+    configure,
+    environ,
+    install,
+    install_broker,
+    install_poetry,
+)
 from measure import Case, Fresh, Round, Rush, ask_at_once, ask_fresh, ask_keyring, run_rounds
 from peers import invite
 from platform_double import running_platforms
 from plot import draw
+from poetry_runs import PoetryCosts, measure_poetry
 from rows import Row, count_row, ratio_row, table, time_row
 
 if TYPE_CHECKING:
@@ -39,7 +51,8 @@ QUICK_INTERPRETERS, QUICK_ROUNDS = 5, 10
 BROKER_ROUNDS, BROKER_SECONDS = 12, 2
 QUICK_BROKER_ROUNDS, QUICK_BROKER_SECONDS = 3, 1
 PEER_ROUNDS = 12
-ROUNDS_SECONDS, PEER_SECONDS = 45.0, 60.0  # the rounds end then: the whole takes three minutes at most
+POETRY_ROUNDS, QUICK_POETRY_ROUNDS, POETRY_SECONDS = 20, 8, 45.0
+ROUNDS_SECONDS, PEER_SECONDS = 45.0, 60.0  # the rounds end then: the whole takes four minutes at most
 FOREIGN, CACHED = (OURS, "foreign"), (OURS, "later")
 
 
@@ -59,6 +72,7 @@ class Measured(NamedTuple):
     foreign: list[Fresh]
     cached: list[Fresh]
     rounds: list[Round]
+    poetry: PoetryCosts
     compared: Compared | None
     brokers: BrokerRates | None
 
@@ -79,6 +93,7 @@ def main() -> int:
     measured = measure(
         interpreters=QUICK_INTERPRETERS if options.quick else INTERPRETERS,
         rounds=QUICK_ROUNDS if options.quick else ROUNDS,
+        poetry_rounds=QUICK_POETRY_ROUNDS if options.quick else POETRY_ROUNDS,
         peer_rounds=0 if options.quick else PEER_ROUNDS,
         broker_rounds=QUICK_BROKER_ROUNDS if options.quick else BROKER_ROUNDS,
         broker_seconds=QUICK_BROKER_SECONDS if options.quick else BROKER_SECONDS,
@@ -94,7 +109,14 @@ def main() -> int:
 
 
 def measure(  # noqa: PLR0913  # how much of each is measured, all by keyword
-    *, interpreters: int, rounds: int, peer_rounds: int, broker_rounds: int, broker_seconds: int, times: int
+    *,
+    interpreters: int,
+    rounds: int,
+    poetry_rounds: int,
+    peer_rounds: int,
+    broker_rounds: int,
+    broker_seconds: int,
+    times: int,
 ) -> Measured:
     """Install, and measure everything; the rush leaves the credential that the later steps find cached.
 
@@ -112,6 +134,11 @@ def measure(  # noqa: PLR0913  # how much of each is measured, all by keyword
         cached = ask_fresh(environments, INDEX_URL, times=interpreters)
         say(f"keyring get, {times * rounds} rounds of three")
         clients = run_rounds(client_cases(environments), rounds=times * rounds, seconds=times * ROUNDS_SECONDS)
+        say(f"Poetry with and without the plugin, {times * poetry_rounds} rounds")
+        pair, seconds = install_poetry(folder), times * POETRY_SECONDS
+        poetry = measure_poetry(
+            folder, environments, pair, interpreters=interpreters, rounds=times * poetry_rounds, seconds=seconds
+        )
         compared = None
         if peer_rounds:
             seconds = times * PEER_SECONDS
@@ -121,7 +148,7 @@ def measure(  # noqa: PLR0913  # how much of each is measured, all by keyword
         say(f"the broker beside others, {broker_rounds} rounds")
         programs = install_broker(folder)
         brokers = measure_brokers(folder / "brokers", programs, rounds=broker_rounds, seconds=broker_seconds)
-    return Measured(environments.keyring_version, rush, foreign, cached, clients, compared, brokers)
+    return Measured(environments.keyring_version, rush, foreign, cached, clients, poetry, compared, brokers)
 
 
 def client_cases(environments: Environments) -> list[Case]:
@@ -175,6 +202,7 @@ def judge(measured: Measured) -> list[Row]:
         ratio_row("keyring get, foreign : alone", 1.05, [each[FOREIGN].wall / each[ALONE].wall for each in rounds]),
         ratio_row("keyring get, cached : alone", 1.05, [each[CACHED].wall / each[ALONE].wall for each in rounds]),
         count_row(f"mints for {measured.rush.processes} processes at once", 1, measured.rush.mints),
+        *poetry_runs.judge(measured.poetry),
         *(broker_rates.judge(measured.brokers) if measured.brokers else []),
     ]
 
@@ -202,7 +230,7 @@ def report(measured: Measured, rows: list[Row]) -> Iterator[str]:
         yield ""
     yield from broker_rates.report(measured.brokers) if measured.brokers else ("Left out: the broker; install wrk.",)
     yield ""
-    yield "Spread: the middle half of the runs; for ratios, 95 % confidence of the median."
+    yield "Spread: the middle half of the runs; for ratios and what we add, 95 % confidence."
     yield "Only ratios and counts fail the run, and a ratio only beyond its confidence."
     if load > cores:
         yield "The machine was busy with other work: trust the ratios before the times."
