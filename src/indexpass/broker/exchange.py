@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -60,7 +59,7 @@ async def exchange(
     instead of the form.
     """
     now = broker.now()
-    entry = Entry(now, "exchange", "denied", address=address)
+    known = {"event": "exchange", "address": address}  # what the audit will say
     try:
         _require_patience(broker, address, now)
         check_client(form)
@@ -68,15 +67,15 @@ async def exchange(
         # Who is it?
         proof = await identify(broker, form, now)
         subject = proof.subject
-        entry = replace(entry, event=_EVENTS[type(proof)], who=describe(subject))
+        known |= {"event": _EVENTS[type(proof)], "who": describe(subject)}
 
         # Which index, and what for? What a person approved has said so when it began.
         begun = proof.approval if isinstance(proof, (CodeProof, DeviceProof)) else None
         resource = form.get("resource") or (begun.resource if begun else "")
         index = choose(subject) if choose else find_index(broker.settings, resource)
-        entry = replace(entry, index=index.name)
+        known["index"] = index.name
         operations = find_operations(form.get("scope") or (begun.scope if begun else ""))
-        entry = replace(entry, operation=" ".join(operations))
+        known["operation"] = " ".join(operations)
 
         # May they?
         grants = [_require_grant(broker.settings, subject, index, operation) for operation in operations]
@@ -93,7 +92,7 @@ async def exchange(
         token = _mint(
             broker,
             {
-                "sub": _bounded(describe(subject)),
+                "sub": _bounded(known["who"]),
                 "aud": index.resource,
                 "client_id": CLIENT_ID,
                 "iat": int(now),
@@ -105,14 +104,14 @@ async def exchange(
                 **({"sid": proof.session_id} if proof.session_id else {}),
             },
         )
-        granted = replace(entry, result="granted", policy=policies, token_sha256=fingerprint(token))
+        granted = Entry(now, result="granted", policy=policies, token_sha256=fingerprint(token), **known)
         refresh_token = await spend(broker, proof, granted)
     except OAuthError as refusal:
         if isinstance(refusal, UsedMeanwhile):  # what this one began was rolled back; what the other began has to end
             await end_session_of_code(broker, form, now)
         if refusal.code not in _UNDECIDED:
             broker.limits.exchanges.count(address, now)
-            await broker.audit.keep(replace(entry, reason=str(refusal)))
+            await broker.audit.keep(Entry(now, result="denied", reason=str(refusal), **known))
         raise
     return TokenAnswer(
         access_token=token,

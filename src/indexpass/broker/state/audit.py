@@ -14,9 +14,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, insert, or_, select
+from sqlalchemy import and_, or_, select
 
 from indexpass.broker.state import replay, schema
+from indexpass.broker.state.many import insert_all_new
 from indexpass.broker.state.sharing import SharedWriting
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ PAGE_ROWS = 500  # read at once, however many there are
 MAX_TEXT_LENGTH = 1000  # a verified claim may be long; what it was is still to be told from so much of it
 LOGGER = "indexpass.audit"
 _table = schema.audit
-_INSERTION = insert(_table).inline()  # nobody asks for the row's number
 _log = logging.getLogger(LOGGER)
 
 
@@ -92,11 +92,17 @@ class Audit:
         """
         return await self._shared.write((entry, use))
 
-    def announce(self, entry: Entry) -> None:
-        """Write the line of JSON for an entry that :func:`write` has written, now that it is committed."""
-        _log.info("%s", json.dumps({**_texts_kept(entry), "time": rfc3339(entry.time)}))
-        if self._told:
-            self._told(entry)
+    def announce(self, *entries: Entry) -> None:
+        """Write the lines of JSON for entries that :func:`write` has written, now that they are committed.
+
+        They are one record of the log, because each record is a system call of its own.
+        """
+        if entries:
+            lines = (json.dumps({**_texts_kept(entry), "time": rfc3339(entry.time)}) for entry in entries)
+            _log.info("%s", "\n".join(lines))
+        for entry in entries:
+            if self._told:
+                self._told(entry)
 
     def _write_all(self, rows: Sequence[tuple[Entry, Use | None]]) -> list[bool]:
         """Write entries, and announce them; say of each whether its identity token had not been used before."""
@@ -109,9 +115,7 @@ class Audit:
             is_new = self._write_those_not_used(rows)
         else:
             is_new = [True] * len(rows)
-        for (entry, _), was_written in zip(rows, is_new, strict=True):
-            if was_written:
-                self.announce(entry)
+        self.announce(*(entry for (entry, _), was_written in zip(rows, is_new, strict=True) if was_written))
         return is_new
 
     def _write_those_not_used(self, rows: Sequence[tuple[Entry, Use | None]]) -> list[bool]:
@@ -130,8 +134,7 @@ class _UsedBeforeError(Exception):
 
 def write(connection: Connection, *entries: Entry) -> None:
     """Write the rows within the caller's transaction; announce the entries once that is committed."""
-    if entries:
-        connection.execute(_INSERTION, [_texts_kept(entry) for entry in entries])
+    insert_all_new(connection, _table, [_texts_kept(entry) for entry in entries])
 
 
 def write_command(connection: Connection, event: str, *, about: str, now: float) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import select
 
 from indexpass.broker.state import schema
+from indexpass.broker.state.many import insert_all_new
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def use_all(connection: Connection, uses: Sequence[Use]) -> bool:
     They are taken in the order of their keys: two replicas would otherwise wait for each other.
     """
     ordered = [each._asdict() for each in sorted(uses)]
-    return not ordered or schema.insert_all_new(connection, _table, ordered) == len(ordered)
+    return insert_all_new(connection, _table, ordered) == len(ordered)
 
 
 def was_used(connection: Connection, key: str) -> bool:

@@ -25,8 +25,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from sqlalchemy import Connection, Insert
 
 # A constraint that has a name can be changed later, on every database.
@@ -193,12 +191,8 @@ def insert_new(connection: Connection, table: Table, **values: object) -> bool:
 
     If another transaction is about to insert the same row, this waits until it is known whether it did.
     """
-    return insert_all_new(connection, table, [values]) == 1
-
-
-def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
-    """Insert the rows whose keys are not there yet, as :func:`insert_new` does. Returns how many those were."""
-    return connection.execute(_insertion(table, connection.dialect.name), rows).rowcount
+    done = connection.execute(_insertion(table, connection.dialect.name), values)
+    return done.rowcount == 1
 
 
 @cache  # half of what an insertion costs is to put the statement together

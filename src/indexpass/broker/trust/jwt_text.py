@@ -53,7 +53,7 @@ def _read_bytes(part: str) -> bytes:
 
 def _read_object(part: str) -> Mapping[str, object]:
     try:
-        found = json.loads(_read_bytes(part), object_pairs_hook=_without_duplicates)
+        found = _DECODER.decode(_read_bytes(part).decode())
     except NotJwt:
         raise
     except (ValueError, RecursionError):
@@ -75,3 +75,6 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise NotJwt("something in it stands twice")
     return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
