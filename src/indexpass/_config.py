@@ -7,29 +7,33 @@ module reads; ``indexpass add`` writes.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from indexpass._credential import Index
+from indexpass._platforms import PLATFORMS, URL_OPTIONS
 from indexpass._url import IndexUrl, redacted
 from indexpass.errors import ConfigError, UrlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from indexpass._locations import Locations
 
 FILE_KEYS = ("index", "interactive")
 INTERACTIVE = ("never", "device")
-INDEX_KEYS = ("name", "url", "upload-url", "files-url", "provider", "broker")
+INDEX_KEYS = ("name", "url", "upload-url", "files-url", "provider")  # and those of the provider, in _platforms
 VARIABLES = (
     "INDEXPASS_HOME",
     "INDEXPASS_INDEX_URL",
     "INDEXPASS_UPLOAD_URL",
     "INDEXPASS_FILES_URL",
+    "INDEXPASS_PROVIDER",
     "INDEXPASS_BROKER",
+    "INDEXPASS_OPTIONS",
     "INDEXPASS_IDENTITY_TOKEN",
     "INDEXPASS_IDENTITY_TOKEN_FILE",
     "INDEXPASS_SESSION_STORE",
@@ -38,11 +42,14 @@ _FROM_ENVIRONMENT = {
     "INDEXPASS_INDEX_URL": "url",
     "INDEXPASS_UPLOAD_URL": "upload-url",
     "INDEXPASS_FILES_URL": "files-url",
+    "INDEXPASS_PROVIDER": "provider",
     "INDEXPASS_BROKER": "broker",
+    "INDEXPASS_OPTIONS": "options",
 }
 _VARIABLES_PLACE = "the INDEXPASS_* variables"
-_URL_KEYS = ("url", "upload-url", "files-url", "broker")
+_URL_KEYS = ("url", "upload-url", "files-url")
 MAX_CONFIG_BYTES = 1024 * 1024
+_BARE_KEY = re.compile("[A-Za-z0-9_-]+")  # TOML's
 
 
 _memory: tuple[object, tuple[Index, ...]] | None = None  # what the configuration was read from, and what it said
@@ -130,7 +137,7 @@ def _parse_plain(text: str) -> Mapping[str, object] | None:
         elif line and not line.startswith("#"):
             key, _, value = line.partition(" = ")
             inner = value[1:-1]
-            if not tables or key not in INDEX_KEYS or key in tables[-1]:
+            if not tables or not _BARE_KEY.fullmatch(key) or key in tables[-1]:
                 return None
             if value != f'"{inner}"' or '"' in inner or "\\" in inner:
                 return None
@@ -149,9 +156,28 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _read(locations: Locations, variables: dict[str, str]) -> tuple[Index, ...]:
     from_environment: tuple[Index, ...] = ()
     if "url" in variables:
-        where = _VARIABLES_PLACE
-        from_environment = (_index({"name": "environment", **variables}, where=where),)
+        table = {"name": "environment", **variables}
+        table.update(_options_in(table.pop("options", "")))
+        from_environment = (_index(table, where=_VARIABLES_PLACE),)
     return _merged(from_environment, read_file(locations.user_file), read_file(locations.site_file))
+
+
+def _options_in(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the keys and values of INDEXPASS_OPTIONS: words as a shell has them, ``key=value`` each."""
+    import shlex  # noqa: PLC0415  # few have options in a variable
+
+    wrong = ConfigError(
+        "INDEXPASS_OPTIONS is not a list of key=value", hint="export INDEXPASS_OPTIONS='audience=acme role=ci'"
+    )
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise wrong from None
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise wrong
+        yield key, value
 
 
 def _merged(*layers: Iterable[Index]) -> tuple[Index, ...]:
@@ -177,26 +203,48 @@ def _index(table: Mapping[str, object], *, where: str) -> Index:
         if key not in texts:
             raise ConfigError(f"{where}: {key!r} is missing", hint=f'add a line: {key} = "…"')
     urls = {key: _url(texts[key], key, where=where) for key in _URL_KEYS if key in texts}
-    provider = texts.get("provider", "broker")
-    if provider == "broker" and "broker" not in urls:
-        hint = f"let indexpass find it: indexpass add {urls['url']}"
-        if where == _VARIABLES_PLACE:
-            hint = "export INDEXPASS_BROKER=https://…"
-        raise ConfigError(f"{where}: 'broker' is missing", hint=hint)
-    options = {"broker": str(urls["broker"]).rstrip("/")} if "broker" in urls else {}
+    known = _known(urls["url"]) if not texts.keys() & {"provider", "broker"} else None
+    provider = texts.get("provider") or (known.provider if known else "broker")
     return Index(
         name=texts["name"],
         url=urls["url"],
-        upload_url=urls.get("upload-url"),
+        upload_url=urls.get("upload-url") or (known.upload_url if known else None),
         files_url=urls.get("files-url"),
         provider=provider,
-        options=MappingProxyType(options),
+        options=MappingProxyType(_options(texts, provider, urls["url"], where=where)),
     )
 
 
+def _known(url: IndexUrl) -> Index | None:
+    from indexpass._known import find  # noqa: PLC0415  # only for who names neither a provider nor a broker
+
+    return find(url)
+
+
+def _options(texts: Mapping[str, str], provider: str, url: IndexUrl, *, where: str) -> dict[str, str]:
+    """Return the provider's own settings. Of a provider that is not ours nobody here knows which it takes."""
+    options = {key: value for key, value in texts.items() if key not in INDEX_KEYS}
+    platform = PLATFORMS.get(provider)
+    if platform is None:
+        return options
+    for key, value in options.items():
+        if key not in (*platform.needs, *platform.takes):
+            known = ", ".join((*INDEX_KEYS, *platform.needs, *platform.takes))
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=f"known keys are {known}")
+        if key in URL_OPTIONS:
+            options[key] = str(_url(value, key, where=where)).rstrip("/")
+    for key in platform.needs:
+        if key not in options:
+            hint = f'add a line: {key} = "…"'
+            if key == "broker":
+                hint = f"let indexpass find it: indexpass add {url}"
+            if where == _VARIABLES_PLACE:
+                hint = "export INDEXPASS_BROKER=https://…" if key == "broker" else f"export INDEXPASS_OPTIONS={key}=…"
+            raise ConfigError(f"{where}: {key!r} is missing", hint=hint)
+    return options
+
+
 def _text(table: Mapping[str, object], key: str, *, where: str) -> str:
-    if key not in INDEX_KEYS:
-        raise ConfigError(f"{where}: unknown key {key!r}", hint=f"known keys are {', '.join(INDEX_KEYS)}")
     value = table[key]
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ConfigError(f"{where}: {key!r} is not a text", hint=f'write it in quotes: {key} = "…"')

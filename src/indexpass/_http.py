@@ -10,7 +10,9 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import requests
@@ -22,8 +24,6 @@ from indexpass._url import IndexUrl
 from indexpass.errors import BrokerMisbehaved, BrokerUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from indexpass._model import Credential
 
 TOTAL_SECONDS = 20.0  # for a whole exchange with one server: name look-up, connection, answer
@@ -63,7 +63,7 @@ class HttpClient:
 
     def get_json(self, url: str, *, authorization: Secret | None = None) -> Answer:
         """Return the answer to a GET. Raises BrokerUnreachable or BrokerMisbehaved."""
-        return self._within(url, lambda: self._ask("GET", url, None, authorization))
+        return self._within(url, lambda: self._ask("GET", url, authorization))
 
     def post_form(self, url: str, form: Mapping[str, str | Secret], *, authorization: Secret | None = None) -> Answer:
         """Return the answer to a form-encoded POST; this is where secrets leave the program.
@@ -71,7 +71,22 @@ class HttpClient:
         Raises BrokerUnreachable or BrokerMisbehaved.
         """
         revealed = {key: value.reveal() if isinstance(value, Secret) else value for key, value in form.items()}
-        return self._within(url, lambda: self._ask("POST", url, revealed, authorization))
+        return self._within(url, lambda: self._ask("POST", url, authorization, form=revealed))
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str | Secret] = MappingProxyType({}),
+        json: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Return the answer to a request to a platform's API; this is another place where secrets leave the program.
+
+        Raises BrokerUnreachable or BrokerMisbehaved.
+        """
+        plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in headers.items()}
+        return self._within(url, lambda: self._ask(method, url, None, headers=plain, json=_revealed(json)))
 
     def try_credential(self, url: str, credential: Credential) -> Answer:
         """Return the answer to a HEAD that carries the credential as Basic, without following where it points to.
@@ -110,12 +125,23 @@ class HttpClient:
             raise _unreachable(place, result) from None  # the cause's text can hold the URL and more
         raise result
 
-    def _ask(self, method: str, url: str, form: dict[str, str] | None, authorization: Secret | None) -> Answer:
+    def _ask(  # noqa: PLR0913  # what a request can carry
+        self,
+        method: str,
+        url: str,
+        authorization: Secret | None,
+        *,
+        form: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        json: object = None,
+    ) -> Answer:
         deadline = time.monotonic() + self._total_seconds
         with self._session.request(
             method,
             url,
             data=form,
+            headers=headers,
+            json=json,
             auth=_Authorize(authorization),
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             allow_redirects=False,
@@ -131,7 +157,8 @@ class HttpClient:
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
                     raise BrokerMisbehaved(f"{IndexUrl.parse(url).origin} answers with more than 1 MiB, or too slowly")
-            return Answer(response.status_code, _json(bytes(body)), _retry_after(response.headers.get("Retry-After")))
+            found = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, _json(bytes(body)), _retry_after(found.get("retry-after")), found)
 
 
 class _Work(Protocol):
@@ -148,6 +175,15 @@ class _Authorize(requests.auth.AuthBase):
         if self._authorization:
             request.headers["Authorization"] = self._authorization.reveal()
         return request
+
+
+def _revealed(value: object) -> object:
+    """Return what JSON has in place of ``value``: the same, with each Secret in it revealed."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, Mapping):
+        return {key: _revealed(member) for key, member in value.items()}
+    return [_revealed(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
 def _json(body: bytes) -> object:

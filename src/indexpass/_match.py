@@ -1,7 +1,8 @@
 """Which index, and which operation on it, a URL stands for.
 
 This is the rule that keeps a credential from a wrong host: same scheme, host and port, whole path segments, the most
-specific index wins, a tie refuses. It never does I/O and never guesses.
+specific index wins, a tie refuses. What nobody has configured may be an index of a known platform. It never does I/O
+and never guesses.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from indexpass._model import Index, Operation
 
+# One of these stands in each URL that ``_known`` knows; what has none of them need not be looked at.
+_KNOWN_MARKS: tuple[str, ...] = ()
+
 
 def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | None:
     """Return the one index that ``service`` stands for, and the operation, or None.
@@ -23,22 +27,34 @@ def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | N
     ``service`` is what a client asks keyring for: a URL, a bare ``host[:port]``, or a name of somebody else's. A URL
     that equals an index's upload URL means ``upload``; a URL in an index's own folder means ``read``; a bare host
     means ``read`` if exactly one index lives there. A name never matches: a project could claim it (poetry#6075).
+
+    A URL of a known platform that no configured index owns stands for the index that its own text describes.
     """
-    if not indexes:
-        return None
     if "://" not in service:
         return _match_host(service, indexes)
+    may_be_known = any(mark in service for mark in _KNOWN_MARKS)
+    if not indexes and not may_be_known:
+        return None
     try:
         url = IndexUrl.parse(service)
     except UrlError:
         return None
+    owners = _owners(url, indexes)
+    if not owners and may_be_known:
+        from indexpass._known import find  # noqa: PLC0415  # strangers' look-ups do without it
+
+        known = find(url)
+        owners = [known] if known else []
+    if len({index.name for index in owners}) != 1:
+        return None
+    return owners[0], "upload" if owners[0].upload_url == url else "read"
+
+
+def _owners(url: IndexUrl, indexes: Sequence[Index]) -> list[Index]:
+    """Return the indexes whose upload URL it is, or else those that it is most specifically in."""
     uploads = [index for index in indexes if index.upload_url == url]
     if uploads:
-        return (uploads[0], "upload") if len(uploads) == 1 else None
-    return _match_url(url, indexes)
-
-
-def _match_url(url: IndexUrl, indexes: Sequence[Index]) -> tuple[Index, Operation] | None:
+        return uploads
     best: list[Index] = []
     depth = -1
     for index in indexes:
@@ -46,8 +62,7 @@ def _match_url(url: IndexUrl, indexes: Sequence[Index]) -> tuple[Index, Operatio
             if place.covers(url) and len(place.segments) >= depth:
                 best = [index] if len(place.segments) > depth else [*best, index]
                 depth = len(place.segments)
-    owners = {index.name for index in best}
-    return (best[0], "read") if len(owners) == 1 else None
+    return best
 
 
 def _match_host(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Age",
     "Answer",
+    "ApiHttp",
     "Context",
     "Credential",
     "Http",
@@ -69,7 +70,7 @@ class Invitation(NamedTuple):
 class Answer(NamedTuple):
     """What a server said: the status, the parsed JSON body (None if there was none), and Retry-After in seconds.
 
-    ``headers`` are there where a credential was tried, with names in lower case.
+    ``headers`` have names in lower case.
     """
 
     status: int
@@ -98,6 +99,24 @@ class Http(Protocol):
         ...
 
 
+class ApiHttp(Http, Protocol):
+    """Http for platforms whose APIs want more than OAuth does: other methods, headers of their own, JSON."""
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str | Secret] = MappingProxyType({}),
+        json: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Return the answer to a request, with all its headers; a Secret in ``json`` is revealed on its way out.
+
+        Raises BrokerUnreachable or BrokerMisbehaved.
+        """
+        ...
+
+
 class SessionStore(Protocol):
     """Where refresh tokens are kept, one session a broker."""
 
@@ -121,13 +140,15 @@ class SessionStore(Protocol):
 class Context(NamedTuple):
     """What a provider may use of the world outside; tests pass their own.
 
-    ``identify`` asks the identity sources for a token made for an audience; ``now`` is seconds since the epoch.
+    ``identify`` asks the identity sources for a token made for an audience; ``now`` is seconds since the epoch;
+    ``environ`` is the environment of this process.
     """
 
-    http: Http
+    http: ApiHttp
     sessions: SessionStore
     identify: Callable[[str], IdentityToken | None]
     now: Callable[[], float]
+    environ: Mapping[str, str] = MappingProxyType({})
 
 
 class Provider(Protocol):

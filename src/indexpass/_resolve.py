@@ -201,6 +201,7 @@ def default_context(environ: Mapping[str, str] | None = None) -> Context:
         sessions=open_sessions(locate(environ).sessions, environ),
         identify=lambda audience: identify(audience, environ),
         now=time.time,
+        environ=environ,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from indexpass import _registry
 from indexpass._http import HttpClient
 from indexpass._model import Answer, Context, IdentityToken, Index, Invitation, Operation, Provider, Session, SignIn
+from indexpass._platforms import PLATFORMS
 from indexpass._secret import Secret
 from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
@@ -84,7 +85,7 @@ def machine(start_broker: StartBroker, issuer: Issuer, tmp_path: Path) -> Client
     return client
 
 
-@pytest.mark.parametrize("name", _registry.PROVIDERS)
+@pytest.mark.parametrize("name", PLATFORMS)
 def test_every_provider_in_the_table_can_be_loaded(name: str) -> None:
     provider: Provider = _registry.provider_for(Index("acme", IndexUrl.parse("https://a.example/"), provider=name))
     assert callable(provider.issue)

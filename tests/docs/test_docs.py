@@ -11,6 +11,7 @@ import click
 import pytest
 
 from indexpass import _cli, _config, _diagnose
+from indexpass._platforms import PLATFORMS
 from indexpass.broker.settings import company, running, trust
 from indexpass.broker.settings import file as settings_file
 
@@ -119,6 +120,12 @@ def test_every_make_target_in_a_page_exists(page: Path) -> None:
 
 def test_the_reference_lists_the_keys_of_an_index_as_the_code_knows_them() -> None:
     assert table(CONFIGURATION, "Keys of an index") == list(_config.INDEX_KEYS)
+
+
+def test_the_reference_lists_the_providers_and_their_keys_as_the_code_knows_them() -> None:
+    assert table(CONFIGURATION, "Providers") == list(PLATFORMS)
+    keys = {key for platform in PLATFORMS.values() for key in (*platform.needs, *platform.takes)}
+    assert table(CONFIGURATION, "Keys of the providers") == sorted(keys)
 
 
 @pytest.mark.parametrize(

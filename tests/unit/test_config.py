@@ -92,10 +92,27 @@ def test_keys_that_are_left_out_have_their_defaults(places: Locations) -> None:
     assert (index.upload_url, index.files_url, index.provider) == (None, None, "broker")
 
 
-def test_only_the_broker_provider_needs_a_broker(places: Locations) -> None:
-    write(places.user_file, '[[index]]\nname = "a"\nurl = "https://a.example/"\nprovider = "google"')
+def test_a_provider_of_others_takes_whatever_it_takes(places: Locations) -> None:
+    text = '[[index]]\nname = "a"\nurl = "https://a.example/"\nprovider = "others"\nshelf = "top"'
+    write(places.user_file, text)
     (index,) = _config.load(places, {})
-    assert (index.provider, index.options) == ("google", {})
+    assert (index.provider, index.options) == ("others", {"shelf": "top"})
+
+
+def test_a_variable_holds_what_a_provider_takes(places: Locations) -> None:
+    environ = {
+        "INDEXPASS_INDEX_URL": "https://a.example/simple/",
+        "INDEXPASS_PROVIDER": "others",
+        "INDEXPASS_OPTIONS": "shelf=top 'row=the second'",
+    }
+    (index,) = _config.load(places, environ)
+    assert (index.provider, index.options) == ("others", {"shelf": "top", "row": "the second"})
+
+
+@pytest.mark.parametrize("text", ["shelf", "'shelf=top"], ids=["no-value", "an-open-quote"])
+def test_a_variable_of_options_that_is_no_list_is_refused(places: Locations, text: str) -> None:
+    environ = {"INDEXPASS_INDEX_URL": "https://a.example/", "INDEXPASS_PROVIDER": "x", "INDEXPASS_OPTIONS": text}
+    assert "key=value" in error_for(places, environ).message
 
 
 def test_the_environment_configures_an_index_by_itself(places: Locations) -> None:
@@ -215,7 +232,7 @@ def test_a_corrected_file_is_read_again(places: Locations) -> None:
         pytest.param("[[index]]\nname = 5", "'name'", 'name = "…"', id="a-number-for-a-text"),
         pytest.param('[[index]]\nname = ""', "'name'", 'name = "…"', id="an-empty-text"),
         pytest.param('[[index]]\nname = "a\\u001b[2J"', "'name'", 'name = "…"', id="a-terminal-escape"),
-        pytest.param('[[index]]\nuser = "eve"', "'user'", "known keys are name, url", id="unknown-key"),
+        pytest.param(f'{ACME}user = "eve"', "'user'", "known keys are name, url", id="unknown-key"),
         pytest.param(
             '[[index]]\nname = "a"\nurl = "https://a.example/simple/"',
             "'broker'",

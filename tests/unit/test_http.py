@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from indexpass._http import MAX_ANSWER_BYTES, HttpClient
-from indexpass._model import Answer, Credential
+from indexpass._model import Credential
 from indexpass._secret import Secret
 from indexpass.errors import BrokerError, BrokerMisbehaved, BrokerUnreachable, UrlError
 
@@ -180,16 +180,16 @@ def closed_port() -> int:
 
 
 def test_an_answer_is_status_and_parsed_body(server: Server, client: HttpClient) -> None:
-    assert client.get_json(f"{server.url}/json") == Answer(200, {"a": 1}, None)
+    assert client.get_json(f"{server.url}/json")[:3] == (200, {"a": 1}, None)
 
 
 def test_a_refusal_is_an_answer_too(server: Server, client: HttpClient) -> None:
-    assert client.get_json(f"{server.url}/refused") == Answer(400, {"error": "invalid_grant"}, None)
+    assert client.get_json(f"{server.url}/refused")[:3] == (400, {"error": "invalid_grant"}, None)
 
 
 @pytest.mark.parametrize("path", ["empty", "html", "garbage", "deep"])
 def test_a_body_that_is_not_json_is_none(server: Server, client: HttpClient, path: str) -> None:
-    assert client.get_json(f"{server.url}/{path}") == Answer(200, None, None)
+    assert client.get_json(f"{server.url}/{path}")[:3] == (200, None, None)
 
 
 def test_a_form_is_posted_with_its_secrets_revealed(server: Server, client: HttpClient) -> None:
