@@ -36,19 +36,6 @@ if TYPE_CHECKING:
 CALLBACK = "http://127.0.0.1:49152/callback"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
-CI = """
-[[trusted-issuer]]
-name = "ci"
-url = "{issuer}"
-audience = "https://tokens.acme.example"
-
-[[policy]]
-name = "release"
-index = "acme"
-operations = ["upload"]
-issuer = "ci"
-claims = { project_id = "1234" }
-"""
 
 
 @dataclass
@@ -70,7 +57,7 @@ class Connect(Protocol):
 
 @pytest.fixture
 def broker(start_broker: StartBroker, issuer: Issuer) -> RunningBroker:
-    return start_broker(CI.replace("{issuer}", issuer.url), tls=True)
+    return start_broker(issuer.policy("upload"), tls=True)
 
 
 @pytest.fixture

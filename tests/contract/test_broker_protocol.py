@@ -18,19 +18,6 @@ if TYPE_CHECKING:
     from servers.brokers import RunningBroker, StartBroker
 
 pytestmark = on_both
-CI = """
-[[trusted-issuer]]
-name = "ci"
-url = "{issuer}"
-audience = "https://tokens.acme.example"
-
-[[policy]]
-name = "release"
-index = "acme"
-operations = ["upload"]
-issuer = "ci"
-claims = { project_id = "1234" }
-"""
 OTHER = """
 [[index]]
 name = "other"
@@ -61,7 +48,7 @@ def broker(start_broker: StartBroker) -> RunningBroker:
 
 @pytest.fixture
 def ci_broker(start_broker: StartBroker, issuer: Issuer) -> RunningBroker:
-    return start_broker(CI.replace("{issuer}", issuer.url))
+    return start_broker(issuer.policy("upload"))
 
 
 def claims_of(broker: RunningBroker, token: str) -> dict[str, object]:
@@ -256,7 +243,7 @@ def test_an_identity_token_is_accepted_once(ci_broker: RunningBroker, issuer: Is
 def test_an_issuer_with_one_token_a_job_may_be_believed_until_it_expires(
     start_broker: StartBroker, issuer: Issuer
 ) -> None:
-    reusable = CI.replace("{issuer}", issuer.url).replace("\n[[policy]]", 'replay = "until-exp"\n\n[[policy]]')
+    reusable = issuer.policy("upload", replay="until-exp")
     broker, token = start_broker(reusable), issuer.token(project_id="1234")
     answers = [broker.exchange(token, scope="pypi:write").status_code for _ in range(2)]
     broker.clock.advance(3600)
@@ -289,7 +276,7 @@ def test_an_identity_token_that_is_not_right_is_refused(
 
 def test_an_issuer_that_does_not_answer_is_no_refusal(start_broker: StartBroker) -> None:
     silent = Issuer("http://127.0.0.1:1")
-    broker = start_broker(CI.replace("{issuer}", silent.url))
+    broker = start_broker(silent.policy("upload"))
     answer = broker.exchange(silent.token(), scope="pypi:write")
     assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
 

@@ -8,28 +8,12 @@ import pytest
 
 from indexpass._wire import CLIENT_ID
 from indexpass.broker.state import resource_servers
-from servers.issuers import AUDIENCE
 
 if TYPE_CHECKING:
     import requests
 
     from servers.brokers import RunningBroker, StartBroker
     from servers.issuers import Issuer
-
-CI = """
-[[trusted-issuer]]
-name = "ci"
-url = "{issuer}"
-audience = "{audience}"
-
-[[policy]]
-name = "release"
-index = "acme"
-operations = ["upload"]
-issuer = "ci"
-claims = { project_id = "1234" }
-projects = ["acme-tools", "acme-app"]
-"""
 
 
 @pytest.fixture
@@ -71,7 +55,7 @@ def test_a_good_token_is_described(broker: RunningBroker) -> None:
 
 
 def test_the_projects_of_a_bound_token_are_named(start_broker: StartBroker, issuer: Issuer) -> None:
-    broker = start_broker(CI.replace("{issuer}", issuer.url).replace("{audience}", AUDIENCE))
+    broker = start_broker(issuer.policy("upload", more='projects = ["acme-tools", "acme-app"]'))
     token = broker.exchange(issuer.token(), scope="pypi:write").json()["access_token"]
     said = said_of(broker, token)
     assert said["projects"] == {"pypi:write": ["acme-app", "acme-tools"]}

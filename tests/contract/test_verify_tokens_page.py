@@ -11,7 +11,6 @@ import pytest
 
 from indexpass.broker import endpoints
 from indexpass.broker.pages.errand import AUTHORIZE_PATH
-from servers.issuers import AUDIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,25 +21,11 @@ if TYPE_CHECKING:
     Verify = Callable[[str, str, str], dict[str, Any]]
 
 PAGES = Path(__file__).resolve().parents[2] / "plugin-docs"
-BOUND = """
-[[trusted-issuer]]
-name = "ci"
-url = "{issuer}"
-audience = "{audience}"
-
-[[policy]]
-name = "release"
-index = "acme"
-operations = ["upload"]
-issuer = "ci"
-claims = { project_id = "1234" }
-projects = ["acme-app"]
-"""
 
 
 @pytest.fixture
 def broker(start_broker: StartBroker, issuer: Issuer) -> RunningBroker:
-    return start_broker(BOUND.replace("{issuer}", issuer.url).replace("{audience}", AUDIENCE))
+    return start_broker(issuer.policy("upload", more='projects = ["acme-app"]'))
 
 
 @pytest.fixture

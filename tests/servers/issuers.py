@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 AUDIENCE = "https://tokens.acme.example"
 
 
-READING = """
+POLICY = """
 [[trusted-issuer]]
 name = "ci"
 url = "{issuer}"
-audience = "{url}"
+audience = "{audience}"
+replay = "{replay}"
 
 [[policy]]
 name = "release"
 index = "acme"
-operations = ["read"]
+operations = ["{operation}"]
 issuer = "ci"
-claims = { project_id = "1234" }
+claims = {{ project_id = "1234" }}
 """
 
 
@@ -65,8 +66,15 @@ class Issuer:
 
     @property
     def reading_policy(self) -> str:
-        """Settings of a broker that lets the workloads of this issuer read ``acme``."""
-        return READING.replace("{issuer}", self.url)
+        """Settings of a broker that lets the workloads of this issuer read ``acme``; ``{url}`` is that broker's."""
+        return self.policy("read", audience="{url}")
+
+    def policy(self, operation: str, *, audience: str = AUDIENCE, replay: str = "once", more: str = "") -> str:
+        """Settings of a broker that lets the workloads of this issuer do this to ``acme``.
+
+        ``more`` are further lines of the policy.
+        """
+        return POLICY.format(issuer=self.url, audience=audience, replay=replay, operation=operation) + more
 
     def add_key(self, kid: str, algorithm: str = "RS256") -> None:
         """Publish one more key from now on: of RS256, ES256 or ES384."""
