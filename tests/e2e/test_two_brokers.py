@@ -6,7 +6,6 @@ configuration is the page's; only addresses are replaced.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -40,6 +39,7 @@ from indexpass.broker.settings import starter
 from indexpass.broker.state import schema
 from indexpass.broker.state.store import Store
 from indexpass.providers.broker import BrokerProvider
+from servers.guarded import run_nginx
 from servers.loopback import free_port
 
 if TYPE_CHECKING:
@@ -53,33 +53,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 PAGE = Path(__file__).resolve().parents[2] / "plugin-docs/how-to/replicas.md"
-MAIN = """\
-{user}
-daemon off;
-pid nginx.pid;
-error_log stderr notice;
-events {{}}
-http {{
-    access_log access.log;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    {upstream}
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate certificate.pem;
-        ssl_certificate_key key.pem;
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header X-Forwarded-Proto $scheme;
-        {server}
-        location / {{
-            proxy_pass http://indexpass_broker;
-        }}
+SITE = """\
+{upstream}
+server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate certificate.pem;
+    ssl_certificate_key key.pem;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    {server}
+    location / {{
+        proxy_pass http://indexpass_broker;
     }}
 }}
 """
@@ -343,11 +330,7 @@ def start_nginx(stage: Stage, nginx: Path, port: int, ports: list[int]) -> Path:
     for address, here in zip(("10.0.0.1:8443", "10.0.0.2:8443"), ports, strict=True):
         assert address in upstream
         upstream = upstream.replace(address, f"127.0.0.1:{here}")
-    # Started by root, nginx would work as somebody who may not enter the test's folders.
-    user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(MAIN.format(user=user, upstream=upstream, server=server, port=port))
-    argv = [nginx, "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf"]
-    stage.start(argv, until="start worker process ")
+    run_nginx(stage, nginx, folder, SITE.format(upstream=upstream, server=server, port=port))
     return folder / "authorities.pem"
 
 

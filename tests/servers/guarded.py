@@ -225,11 +225,16 @@ def start_nginx(site: Site, nginx: Path, configuration: str) -> None:
     """Start nginx with the configuration inside ``http``."""
     folder = site.stage.folder / "nginx"
     folder.mkdir()
+    run_nginx(site.stage, nginx, folder, configuration)
+
+
+def run_nginx(stage: Stage, nginx: Path, folder: Path, configuration: str) -> None:
+    """Start nginx in this folder with the configuration inside ``http``."""
     (folder / "indexpass.conf").write_text(configuration)
     # Started by root, nginx would work as somebody who may not enter the test's folders.
     (folder / "nginx.conf").write_text(_NGINX.format(user="user root;" if _is_root() else ""))
     argv = [nginx, "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf"]
-    site.stage.start(argv, until="start worker process ")
+    stage.start(argv, until="start worker process ")
 
 
 def start_caddy(site: Site, caddy: Path, configuration: str, port: int) -> None:
