@@ -66,10 +66,10 @@ def measure_brokers(folder: Path, programs: Path, *, rounds: int, seconds: int) 
         brokers = [start_broker(stack, programs, folder / "sqlite", issuer)]
         database = start_postgresql(stack, folder)
         if database:
-            brokers.append(start_broker(stack, programs, folder / "postgres-broker", issuer, database))
+            brokers.append(start_broker(stack, programs, folder / "postgres-broker", issuer, database=database))
         else:
             left_out.append("PostgreSQL: is not installed here")
-        turns = _check_turns(stack, programs, folder, issuer, brokers[0], seconds)
+        turns = _check_turns(stack, programs, folder, issuer, seconds)
         oidc = start_oidc_provider(stack, folder)
         if oidc:
             turns[OIDC] = lambda: press(
@@ -133,9 +133,11 @@ def to_json(measured: BrokerRates) -> dict[str, object]:
     }
 
 
-def _check_turns(  # noqa: PLR0913, PLR0917  # all that they are started from
-    stack: ExitStack, programs: Path, folder: Path, issuer: Issuer, broker: Broker, seconds: int
+def _check_turns(
+    stack: ExitStack, programs: Path, folder: Path, issuer: Issuer, seconds: int
 ) -> dict[str, Callable[[], float]]:
+    # One process of each: with two of ours, half of the time would be a second core's.
+    broker = start_broker(stack, programs, folder / "checking", issuer, workers=1)
     forms = issuer.forms(HOT_TOKENS, broker.url)
     hot = [base64.b64encode(f"__token__:{broker.token(form)}".encode()).decode() for form in forms]
     ask = BASIC % broker.url.removeprefix("http://")

@@ -136,7 +136,9 @@ class Broker(NamedTuple):
         return token
 
 
-def start_broker(stack: ExitStack, programs: Path, folder: Path, issuer: Issuer, database: str = "") -> Broker:
+def start_broker(  # noqa: PLR0913  # all that one is started from
+    stack: ExitStack, programs: Path, folder: Path, issuer: Issuer, *, database: str = "", workers: int = 2
+) -> Broker:
     """Make a broker in the folder and run it as its operators do; ``database`` is the URL of PostgreSQL."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
@@ -146,8 +148,10 @@ def start_broker(stack: ExitStack, programs: Path, folder: Path, issuer: Issuer,
     file = folder / "broker.toml"
     setting = f"database = {json.dumps(database)}\n" if database else ""
     file.write_text(setting + file.read_text() + _TRUST.format(issuer=issuer.url, url=url))
-    _start(stack, [indexpass, "broker", "serve", folder, "--listen", f"127.0.0.1:{port}"], folder.with_suffix(".log"))
-    _wait_for(port)
+    serve: Command = [indexpass, "broker", "serve", folder, "--listen", f"127.0.0.1:{port}", "--workers", str(workers)]
+    log = folder.with_suffix(".log")
+    _start(stack, serve, log)
+    _wait_until_ready(log)
     return Broker("PostgreSQL" if database else "SQLite", url, port)
 
 
@@ -242,6 +246,14 @@ def _start(
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
+
+
+def _wait_until_ready(log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while " is ready on " not in log.read_text():
+        if time.monotonic() > deadline:
+            sys.exit(f"a broker did not start:\n{log.read_text()}")
+        time.sleep(0.05)
 
 
 def _wait_for(port: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import socket
+import sys
 import threading
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -334,8 +335,18 @@ def receive(connection: socket.socket, until: bytes | None = None) -> bytes:
     return received
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        pytest.param(
+            ("--workers", "2"), marks=pytest.mark.skipif(sys.platform != "linux", reason="workers are Linux only")
+        ),
+    ],
+    ids=["one process", "two workers"],
+)
 def test_every_request_that_was_taken_up_is_answered_after_the_word_to_stop(
-    folder: Path, port: int, beside: RunningBroker
+    folder: Path, port: int, beside: RunningBroker, options: tuple[str, ...]
 ) -> None:
     over = threading.Event()
     statuses: list[int] = []
@@ -346,7 +357,7 @@ def test_every_request_that_was_taken_up_is_answered_after_the_word_to_stop(
                 statuses.append(requests.get(f"{beside.url}/healthz", timeout=30).status_code)
             over.wait(0.01)
 
-    with running(folder) as process:
+    with running(folder, *options) as process:
         token = beside.sign_in()["refresh_token"]
         body = f"grant_type={GRANT_REFRESH}&refresh_token={token}".encode()
         presses = [threading.Thread(target=press) for _ in range(4)]

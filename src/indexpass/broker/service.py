@@ -51,9 +51,14 @@ class Broker:
     now: Callable[[], float]
 
     @classmethod
-    def open(cls, folder: Path, *, http: Http, now: Callable[[], float] = time.time) -> Broker:
-        """Return the broker in ``folder``. Raises ConfigError or StoreError; close the broker after use."""
-        settings = settings_file.load(folder)
+    def open(
+        cls, folder: Path, *, http: Http, now: Callable[[], float] = time.time, settings: Settings | None = None
+    ) -> Broker:
+        """Return the broker in ``folder``. Raises ConfigError or StoreError; close the broker after use.
+
+        Its file is read, unless it has been before: then these are the ``settings`` in it.
+        """
+        settings = settings or settings_file.load(folder)
         keys = Keys(read_secret(folder), issuer=settings.issuer, now=now)
         store = Store(settings.database)
         try:

@@ -12,10 +12,11 @@ from typing import get_args
 import click
 
 from indexpass._http import HttpClient
-from indexpass.broker import log, serve
+from indexpass.broker import log, serve, workers
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.service import Broker
-from indexpass.broker.settings import starter, values
+from indexpass.broker.settings import Settings, starter, values
+from indexpass.broker.settings import file as settings_file
 from indexpass.errors import ConfigError
 
 
@@ -48,6 +49,15 @@ def init(folder: Path, issuer: str, index_name: str) -> None:
 )
 @click.option("--tls-certificate", type=click.Path(path_type=Path, dir_okay=False), help="PEM file; speak TLS.")
 @click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file of the certificate's key.")
+@click.option(
+    "--workers",
+    "count",
+    type=click.IntRange(1, workers.MAX_WORKERS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Serve in so many processes, one for each core (Linux).",
+)
 @click.option("--access-log", is_flag=True, help="Print method, path and status of each request.")
 @click.option("--log-format", type=click.Choice(get_args(log.Format)), default="plain", show_default=True)
 @click.option("--log-level", type=click.Choice(get_args(log.Level)), default="info", show_default=True)
@@ -58,6 +68,7 @@ def serve_command(  # noqa: PLR0913  # one for each option
     tls_certificate: Path | None,
     tls_key: Path | None,
     *,
+    count: int,
     access_log: bool,
     log_format: log.Format,
     log_level: log.Level,
@@ -70,17 +81,28 @@ def serve_command(  # noqa: PLR0913  # one for each option
     Example:
       indexpass broker serve ./broker --packages ./packages
       indexpass broker serve ./broker --listen 0.0.0.0:8443 --tls-certificate tls.crt --tls-key tls.key
+      indexpass broker serve ./broker --workers 2
     """  # noqa: D301  # click wants the character itself
     log.begin(log_format, log_level)
-    with closing(Broker.open(folder.absolute(), http=HttpClient())) as opened:
-        settings = opened.settings
-        serve.run(
-            opened,
+    folder = folder.absolute()
+
+    def serving(settings: Settings) -> serve.Serving:
+        return serve.Serving(
             address=_parsed_listen(listen) if listen else settings.listen,
             packages=packages.absolute() if packages else None,
             tls=serve.tls_files(tls_certificate or settings.tls_certificate, tls_key or settings.tls_key),
             has_access_log=access_log,
         )
+
+    def open_broker(settings: Settings | None = None) -> Broker:
+        return Broker.open(folder, http=HttpClient(), settings=settings)
+
+    if count == 1:
+        with closing(open_broker()) as opened:
+            serve.run(opened, serving(opened.settings))
+    else:
+        settings = settings_file.load(folder)
+        serve.run_workers(count, settings, serving(settings), open_broker)
 
 
 def _parsed_listen(text: str) -> tuple[str, int]:

@@ -53,6 +53,12 @@ def create(database: Database, *, is_upgrade: bool = False) -> Engine:
         raise unopened(database, error) from error
 
 
+def sqlite_file(database: Database) -> Path | None:
+    """Return the file that the database is in, or None for PostgreSQL."""
+    url = make_url(database.url)
+    return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
+
+
 def unopened(database: Database, error: Exception) -> StoreError:
     """Return the error that says why the database cannot be used."""
     if database.url.startswith("sqlite:"):

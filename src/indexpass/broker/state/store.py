@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from indexpass.broker.settings import MAX_TOKEN_SECONDS, Database
 from indexpass.broker.state import codes, database, devices, migrations, schema, usage, users
 from indexpass.broker.state.database import DatabaseAway
+from indexpass.broker.state.turns import Turns
 from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class Store:
             raise database.unopened(where, error) from error
         self._monotonic = monotonic
         self._engine = database.create(where)
-        # SQLite has one writer. Its own waiting is sleeping and asking again; a lock wakes the next one at once.
-        self._turn = threading.Lock() if self._engine.dialect.name == "sqlite" else None
+        self._turns = Turns(file.parent) if (file := database.sqlite_file(where)) else None
         self._away_until = float("-inf")
         self._is_away = False
         self._ending = threading.Condition()
@@ -73,6 +73,8 @@ class Store:
             self._is_closed = True
             self._ending.wait_for(lambda: self._running == 0, CLOSE_SECONDS)
         self._engine.dispose()
+        if self._turns:
+            self._turns.close()
 
     def is_reachable(self) -> bool:
         """Does the database answer?"""
@@ -105,15 +107,13 @@ class Store:
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
-        if self._turn is None:
+        with ExitStack() as stack:
+            if self._turns:
+                try:
+                    stack.enter_context(self._turns.taken(database.BUSY_SECONDS))
+                except TimeoutError as error:
+                    raise DatabaseAway("too many wait to write") from error
             yield
-            return
-        if not self._turn.acquire(timeout=database.BUSY_SECONDS):
-            raise DatabaseAway("too many wait to write")
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     @contextmanager
     def _transaction(self, *, is_reading: bool) -> Iterator[Connection]:
