@@ -114,7 +114,7 @@ def test_a_lost_exchange_of_a_session_is_made_again(
 def test_a_lost_exchange_of_an_identity_token_is_made_again_where_tokens_are_good_until_they_expire(
     start_broker: StartBroker, issuer: Issuer, tmp_path: Path
 ) -> None:
-    broker = start_broker(issuer.reading_policy.replace('"{url}"', '"{url}"\nreplay = "until-exp"'))
+    broker = start_broker(issuer.policy("read", audience="{url}", replay="until-exp"))
     client = Client(broker, tmp_path, [issuer.token(aud=broker.url)])
     assert broker.get("/simple/", client.issue(Network()).reveal()).status_code == 200
 

@@ -46,6 +46,7 @@ MATCHING = {
     "indexpass._files",
     "indexpass._locations",
     "indexpass._match",
+    "indexpass._platforms",
     "indexpass._resolve",
     "indexpass._secret",
     "indexpass._url",

@@ -67,7 +67,7 @@ def new_database(server: Postgres, request: pytest.FixtureRequest) -> Callable[[
 
 @pytest.fixture
 def broker(start_broker: StartBroker, issuer: Issuer) -> RunningBroker:
-    return start_broker(issuer.reading_policy.replace('"{url}"', '"{url}"\nreplay = "until-exp"'))
+    return start_broker(issuer.policy("read", audience="{url}", replay="until-exp"))
 
 
 def assert_later(answer: requests.Response) -> None:

@@ -52,7 +52,7 @@ class Watch:
 
     def look_at_files(self) -> None:
         """Look for secrets now, such as before something removes them."""
-        for path in self._kept.glob("*/*"):
+        for path in self._list_kept():
             try:
                 entry = json.loads(path.read_bytes())
             except (OSError, ValueError):
@@ -60,6 +60,12 @@ class Watch:
             for key in _SECRET_KEYS:
                 if isinstance(entry, dict) and isinstance(entry.get(key), str):
                     self.know(Secret(entry[key]))
+
+    def _list_kept(self) -> list[Path]:
+        try:
+            return list(self._kept.glob("*/*"))
+        except OSError:  # a folder is removed at this moment
+            return []
 
     def _look_at_processes(self) -> None:
         for number in _descendants():
