@@ -7,6 +7,8 @@ what a message is good for.
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from indexpass._url import MAX_URL_LENGTH, IndexUrl
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from indexpass._model import Answer
 
 _MAX_TEXT_LENGTH = 500
+_MAX_DATE_LENGTH = 40
+_MAX_WORDS_LENGTH = 200  # a line of a terminal, or two
+_USER_INFO = re.compile(r"://[^/\s]*@")
 _LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9_.~+=-]{40,}")  # longer than a UUID, shorter than any token or code of ours
 
 
@@ -27,8 +32,8 @@ def refusal(body: Mapping[str, object], who: str) -> BrokerRefused:
     return BrokerRefused(f"{who} refused: {_said(body, 'error_description') or reason}", reason=reason)
 
 
-def read_success(answer: Answer, who: str) -> Mapping[str, object]:
-    """Return the body of a 200, or raise what the status and the error code mean."""
+def require_ready(answer: Answer, who: str) -> None:
+    """Raise BrokerUnreachable if the answer asks to come back later, or is that of a server that is broken."""
     if answer.status == 429 or answer.status >= 500:  # noqa: PLR2004  # RFC 6585, RFC 9110
         raise BrokerUnreachable(
             f"{who} is not ready: it answered with status {answer.status}",
@@ -36,6 +41,11 @@ def read_success(answer: Answer, who: str) -> Mapping[str, object]:
             retry_after=answer.retry_after,
             is_cut_off=answer.status == 502,  # noqa: PLR2004  # RFC 9110: a proxy lost the broker behind it
         )
+
+
+def read_success(answer: Answer, who: str) -> Mapping[str, object]:
+    """Return the body of a 200, or raise what the status and the error code mean."""
+    require_ready(answer, who)
     body = answer.body
     if not isinstance(body, dict):
         raise BrokerMisbehaved(
@@ -53,6 +63,12 @@ def _said(body: Mapping[str, object], key: str) -> str:
         return _LIKE_A_TOKEN.sub("****", read_text(body, key, default=""))
     except BrokerMisbehaved:
         return ""  # a refusal stays a refusal, however badly it is worded
+
+
+def make_readable(text: str) -> str:
+    """Return what somebody else's server or program says as one short line, without what looks like a secret."""
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return _LIKE_A_TOKEN.sub("****", _USER_INFO.sub("://****@", line))[:_MAX_WORDS_LENGTH].strip()
 
 
 def read_text(
@@ -83,6 +99,32 @@ def read_seconds(body: Mapping[str, object], key: str, *, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**9:
         raise BrokerMisbehaved(f"the answer's {key} is not a number of seconds")
     return value
+
+
+def read_life(answer: Answer, body: Mapping[str, object], key: str, *, now: float) -> float:
+    """Return how many seconds there were from the answer until the time in ISO 8601 that it names; 0 if it is past.
+
+    Both are by the server's clock, so that a wrong one on this machine does no harm; ``now`` is used where the answer
+    has no Date. Raises BrokerMisbehaved if there is no such time.
+    """
+    text = read_text(body, key)
+    try:
+        # Python 3.10 knows no Z, and no fraction but of 3 or 6 digits.
+        moment = datetime.fromisoformat(re.sub(r"(?:\.[0-9]+)?Z$", "+00:00", text))
+    except ValueError:
+        raise BrokerMisbehaved(f"the answer's {key} is not a time") from None
+    if moment.tzinfo is None:
+        raise BrokerMisbehaved(f"the answer's {key} is a time without a time zone")
+    return max(moment.timestamp() - (now - read_skew(answer, now=now)), 0.0)
+
+
+def read_skew(answer: Answer, *, now: float) -> float:
+    """Return how many seconds this machine's clock is ahead of the server's Date; 0 if it says none."""
+    try:
+        said_at = parsedate_to_datetime(answer.headers.get("date", "")[:_MAX_DATE_LENGTH])
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return now - said_at.replace(tzinfo=timezone.utc).timestamp()
 
 
 def read_url(text: str) -> IndexUrl:

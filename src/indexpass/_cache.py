@@ -62,7 +62,8 @@ class Cache:
     def store(self, index: Index, operation: Operation, credential: Credential) -> None:
         """Hold the credential in place of an older one, and forget the failures before it. This reveals the secret.
 
-        A disk that does not take it is logged, not raised: this process still has it.
+        A disk that does not take it is logged, not raised: this process still has it. What is not to be kept, this
+        process alone has.
         """
         entry = {
             "username": credential.username,
@@ -70,7 +71,12 @@ class Cache:
             "issued_at": float(credential.issued_at),
             "expires_at": None if credential.expires_at is None else float(credential.expires_at),
         }
-        self._write(self._path(index, operation, "credential"), entry)
+        path = self._path(index, operation, "credential")
+        if credential.is_kept:
+            self._write(path, entry)
+        else:
+            self._unlink(path)
+            self._unwritten[path] = {"version": _VERSION, **entry}
         for path in self._failure_paths(index, operation):
             self._unlink(path)
 

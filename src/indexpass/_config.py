@@ -36,6 +36,7 @@ VARIABLES = (
     "INDEXPASS_OPTIONS",
     "INDEXPASS_IDENTITY_TOKEN",
     "INDEXPASS_IDENTITY_TOKEN_FILE",
+    "INDEXPASS_IDENTITY_SOURCE",
     "INDEXPASS_SESSION_STORE",
 )
 _FROM_ENVIRONMENT = {
@@ -227,6 +228,11 @@ def _options(texts: Mapping[str, str], provider: str, url: IndexUrl, *, where: s
     platform = PLATFORMS.get(provider)
     if platform is None:
         return options
+    if platform.in_files_only and where == _VARIABLES_PLACE:
+        raise ConfigError(
+            f"{where} cannot configure the provider {provider!r}, because it runs a program",
+            hint="put its [[index]] table into your own config.toml, or the administrator's",
+        )
     for key, value in options.items():
         if key not in (*platform.needs, *platform.takes):
             known = ", ".join((*INDEX_KEYS, *platform.needs, *platform.takes))

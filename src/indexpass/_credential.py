@@ -42,13 +42,15 @@ class Credential(NamedTuple):
     """What a client receives: user name and secret for one index and operation.
 
     ``issued_at`` and ``expires_at`` are seconds since the epoch, by this machine's clock; ``expires_at`` is None for
-    a credential without an expiry.
+    a credential without an expiry. What is not ``is_kept`` never goes to the disk: its provider has it at hand at any
+    time, such as a key in the desktop keyring, or nobody knows how long it is good for.
     """
 
     username: str
     secret: Secret
     issued_at: float
     expires_at: float | None
+    is_kept: bool = True
 
     def age(self, now: float, *, jitter: float = 0.0) -> Age:
         """Say how old the credential is at ``now``.

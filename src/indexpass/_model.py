@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from indexpass._secret import Secret
+    from indexpass.errors import IdentityError
 
 __all__ = [
     "Age",
@@ -24,6 +25,7 @@ __all__ = [
     "ApiHttp",
     "Context",
     "Credential",
+    "Fit",
     "Http",
     "IdentitySource",
     "IdentityToken",
@@ -34,6 +36,9 @@ __all__ = [
     "Session",
     "SessionStore",
     "SignIn",
+    "SignInByTyping",
+    "Surroundings",
+    "WithOutlook",
 ]
 
 
@@ -42,6 +47,18 @@ class IdentityToken(NamedTuple):
 
     secret: Secret
     source: str
+
+
+class Fit(NamedTuple):
+    """Whether an identity source applies here.
+
+    ``source`` says in words where a token would come from, and is None if the source does not apply. Then ``reason``
+    says why not, and ``hint`` what to paste if the platform is this one, and only a setting of the job is missing.
+    """
+
+    source: str | None
+    reason: str = ""
+    hint: str = ""
 
 
 class Session(NamedTuple):
@@ -141,7 +158,8 @@ class Context(NamedTuple):
     """What a provider may use of the world outside; tests pass their own.
 
     ``identify`` asks the identity sources for a token made for an audience; ``now`` is seconds since the epoch;
-    ``environ`` is the environment of this process.
+    ``environ`` is the environment of this process. Where no source has a token, ``unidentified`` returns the error that
+    says in CI why not, and None where a person may sign in.
     """
 
     http: ApiHttp
@@ -149,6 +167,18 @@ class Context(NamedTuple):
     identify: Callable[[str], IdentityToken | None]
     now: Callable[[], float]
     environ: Mapping[str, str] = MappingProxyType({})
+    unidentified: Callable[[str], IdentityError | None] = lambda _: None
+
+
+class Surroundings(NamedTuple):
+    """What an identity source may use of the world outside; tests pass their own.
+
+    ``environ`` is the environment of this process, ``now`` seconds since the epoch.
+    """
+
+    environ: Mapping[str, str]
+    http: ApiHttp
+    now: Callable[[], float]
 
 
 class Provider(Protocol):
@@ -193,12 +223,54 @@ class SignIn(Protocol):
         ...
 
 
+@runtime_checkable
+class SignInByTyping(Protocol):
+    """A provider that people type something for: a key that is kept, or a password that is traded for a token.
+
+    Nobody types it in the middle of a client's run.
+    """
+
+    def sign_in_by_typing(
+        self, index: Index, context: Context, *, ask: Callable[[str], str], ask_secret: Callable[[str], Secret]
+    ) -> tuple[Session, Credential]:
+        """Keep what came of what the person typed, and return it with a first credential for reading ``index``.
+
+        ``ask`` and ``ask_secret`` show a few words and return the line that is typed then, the second one without
+        showing it. Raises IndexpassError with a hint if it is not taken.
+        """
+        ...
+
+    def sign_out(self, index: Index, context: Context) -> Session | None:
+        """Forget what is kept for the index; return it, or None if there was nothing."""
+        ...
+
+    def session(self, index: Index, context: Context) -> Session | None:
+        """Return what credentials for ``index`` would come from, or None."""
+        ...
+
+
+@runtime_checkable
+class WithOutlook(Protocol):
+    """A provider that knows what will soon keep it from issuing."""
+
+    def foresee(self, index: Index, now: float) -> str | None:
+        """Say in one line what a person should do about ``index`` in time, or None. Asks nobody."""
+        ...
+
+
 class IdentitySource(Protocol):
     """Proves who runs this. One module per source in ``indexpass.identity``."""
 
-    def prove(self, audience: str, environ: Mapping[str, str]) -> IdentityToken | None:
-        """Return a token made for ``audience``, or None if this source does not apply here.
+    def examine(self, audience: str, environ: Mapping[str, str]) -> Fit:
+        """Say whether this source can prove something for ``audience`` here. Asks nobody: variables and files only.
 
-        Raises IdentityError with a hint if the source applies but cannot produce a token.
+        Raises IdentityError if what it would take is there, and is broken.
+        """
+        ...
+
+    def prove(self, audience: str, surroundings: Surroundings) -> IdentityToken:
+        """Return a token made for ``audience``, where :meth:`examine` says that this source applies.
+
+        Raises IdentityError with a hint if it cannot, and BrokerUnreachable if whoever makes the tokens is away.
         """
         ...

@@ -8,19 +8,60 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from indexpass._identity_token import CHOICE_VARIABLE
+from indexpass._model import Fit
 from indexpass._platforms import PLATFORMS
-from indexpass.errors import ConfigError
+from indexpass.errors import ConfigError, IdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from indexpass._model import IdentitySource, IdentityToken, Index, Provider
+    from indexpass._model import IdentitySource, IdentityToken, Index, Provider, Surroundings
 
 ENTRY_POINTS = "indexpass.providers"
+NOBODY = "none"  # a choice that leaves a machine's sign-in to a person
+CI_VARIABLES = ("CI", "TF_BUILD")  # the second one is Azure Pipelines'
+
+
+class Source(NamedTuple):
+    """Where an identity source's code is, and the variables of which one is set wherever it may apply.
+
+    They are looked at before the source is loaded. A source without such variables looks at the machine itself.
+    """
+
+    place: str
+    signs: tuple[str, ...] = ()
+
+
+# In the order in which they are asked: what somebody has set for us; then CI systems, because a job may run on any
+# cloud's machines; then what was made for the workload; then what a whole machine can prove.
 IDENTITY_SOURCES = {
-    "generic": "indexpass.identity.generic:GenericSource",
+    "generic": Source(
+        "indexpass.identity.generic:GenericSource", ("INDEXPASS_IDENTITY_TOKEN", "INDEXPASS_IDENTITY_TOKEN_FILE")
+    ),
+    "github": Source("indexpass.identity.github:GitHubSource", ("GITHUB_ACTIONS", "ACTIONS_ID_TOKEN_REQUEST_URL")),
+    "gitlab": Source("indexpass.identity.gitlab:GitLabSource", ("GITLAB_CI",)),
+    "circleci": Source("indexpass.identity.circleci:CircleCISource", ("CIRCLECI",)),
+    "buildkite": Source("indexpass.identity.buildkite:BuildkiteSource", ("BUILDKITE",)),
+    "bitbucket": Source(
+        "indexpass.identity.bitbucket:BitbucketSource", ("BITBUCKET_BUILD_NUMBER", "BITBUCKET_STEP_OIDC_TOKEN")
+    ),
+    "azure-devops": Source("indexpass.identity.azure_devops:AzureDevOpsSource", ("TF_BUILD", "SYSTEM_OIDCREQUESTURI")),
+    "kubernetes": Source("indexpass.identity.kubernetes:KubernetesSource", ("KUBERNETES_SERVICE_HOST",)),
+    "spiffe": Source("indexpass.identity.spiffe:SpiffeSource", ("SPIFFE_ENDPOINT_SOCKET",)),
+    "aws": Source(
+        "indexpass.identity.aws:AwsSource",
+        (
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_LAMBDA_FUNCTION_NAME",
+        ),
+    ),
+    "azure": Source("indexpass.identity.azure:AzureSource", ("IDENTITY_ENDPOINT",)),
+    "google": Source("indexpass.identity.google:GoogleSource"),
 }
 
 
@@ -57,18 +98,66 @@ def _provider_of_others(index: Index) -> Provider:
     return cast("Provider", entry_point.load()())
 
 
-def identify(audience: str, environ: Mapping[str, str]) -> IdentityToken | None:
-    """Return a token from the first identity source that applies here, or None. Raises IdentityError."""
-    for source in _sources():
-        token = source.prove(audience, environ)
-        if token:
-            return token
-    return None
+def identify(audience: str, surroundings: Surroundings) -> IdentityToken | None:
+    """Return a token from the first identity source that applies here, or None.
+
+    Raises IdentityError, also if the one source that INDEXPASS_IDENTITY_SOURCE names does not apply; BrokerUnreachable
+    if whoever makes the tokens is away; ConfigError if there is no such source.
+    """
+    found = find_source(audience, surroundings.environ)
+    return _source(found[0]).prove(audience, surroundings) if found else None
 
 
-def _sources() -> Iterator[IdentitySource]:
-    for place in IDENTITY_SOURCES.values():
-        yield cast("IdentitySource", _load(place))
+def find_source(audience: str, environ: Mapping[str, str]) -> tuple[str, Fit] | None:
+    """Return the name of the first identity source that applies here, and its fit, or None. Asks nobody.
+
+    Raises IdentityError and ConfigError as :func:`identify` does.
+    """
+    found = next(((name, fit) for name, fit in examine_sources(audience, environ) if fit.source), None)
+    choice = environ.get(CHOICE_VARIABLE)
+    if found is None and choice and choice != NOBODY:
+        fit = _source(choice).examine(audience, environ)
+        raise IdentityError(
+            f"{CHOICE_VARIABLE} is {choice}, but {fit.reason}",
+            hint=fit.hint or f"run this where {choice} is, or unset {CHOICE_VARIABLE}",
+        )
+    return found
+
+
+def examine_sources(audience: str, environ: Mapping[str, str]) -> Iterator[tuple[str, Fit]]:
+    """Yield the name of each identity source that may be used, with its fit, in order. Asks nobody.
+
+    Raises IdentityError if one that applies is broken, and ConfigError if INDEXPASS_IDENTITY_SOURCE names none.
+    """
+    choice = environ.get(CHOICE_VARIABLE)
+    if choice and choice not in IDENTITY_SOURCES and choice != NOBODY:
+        raise ConfigError(
+            f"{CHOICE_VARIABLE} is {choice!r}, which is no identity source",
+            hint=f"known ones are {', '.join([*IDENTITY_SOURCES, NOBODY])}",
+        )
+    for name, source in IDENTITY_SOURCES.items():
+        if choice and choice != name:
+            continue
+        if not choice and source.signs and not any(environ.get(sign) for sign in source.signs):
+            yield name, Fit(None, f"{' or '.join(source.signs)} is not set")
+        else:
+            yield name, _source(name).examine(audience, environ)
+
+
+def explain_nobody(audience: str, environ: Mapping[str, str]) -> IdentityError | None:
+    """Return the error that says in CI why no identity source applies; None where a person may sign in."""
+    if not any(environ.get(name) for name in CI_VARIABLES) or environ.get(CHOICE_VARIABLE):
+        return None
+    fits = dict(examine_sources(audience, environ))
+    is_here = {name: fit for name, fit in fits.items() if fit.hint}
+    elsewhere = "; ".join(f"{name}: {fit.reason}" for name, fit in fits.items() if name not in is_here)
+    here = "".join(f"{name}: {fit.reason}; " for name, fit in is_here.items())
+    hint = next((fit.hint for fit in is_here.values()), f"set INDEXPASS_IDENTITY_TOKEN to a token made for {audience}")
+    return IdentityError(f"nothing here proves to {audience} who runs this: {here}{elsewhere}", hint=hint)
+
+
+def _source(name: str) -> IdentitySource:
+    return cast("IdentitySource", _load(IDENTITY_SOURCES[name].place))
 
 
 def _load(place: str) -> object:

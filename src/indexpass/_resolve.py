@@ -16,6 +16,7 @@ from indexpass import _config
 from indexpass._cache import Cache
 from indexpass._locations import locate
 from indexpass._match import match
+from indexpass._platforms import PLATFORMS
 from indexpass.errors import BrokerError, BrokerRefused, BrokerUnreachable, IndexpassError, SessionError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Resolver:
     def credential(
         self, service: str, operation: Operation | None = None, *, refused: Secret | None = None
     ) -> Credential | None:
-        """Return the credential for a URL or a bare host, or None if it belongs to no configured index.
+        """Return the credential for a URL or a bare host, or None if no configured index has one for it.
 
         Without ``operation``, the URL decides (see :func:`indexpass._match.match`). ``refused`` is a secret that the
         server has just refused. What a run of pip is given for the second time is in doubt: if the index itself
@@ -71,6 +72,9 @@ class Resolver:
             return None
         index, implied = found
         operation = operation or implied
+        platform = PLATFORMS.get(index.provider)
+        if platform and operation not in platform.operations:
+            return None
         credential = self.credential_for(index, operation, refused=refused)
         run = self._run() if operation == "read" else None
         if run and self.cache.is_given_again(run, credential, self._now()) and self._must_renew(index, credential):
@@ -191,17 +195,19 @@ def default_resolver(environ: Mapping[str, str] | None = None) -> Resolver:
 def default_context(environ: Mapping[str, str] | None = None) -> Context:
     """Return the real outside world for a provider; this loads requests."""
     from indexpass._http import HttpClient  # noqa: PLC0415  # loaded only when something must be fetched
-    from indexpass._model import Context  # noqa: PLC0415
-    from indexpass._registry import identify  # noqa: PLC0415
+    from indexpass._model import Context, Surroundings  # noqa: PLC0415
+    from indexpass._registry import explain_nobody, identify  # noqa: PLC0415
     from indexpass._sessions import open_sessions  # noqa: PLC0415
 
     environ = os.environ if environ is None else environ
+    http = HttpClient()
     return Context(
-        http=HttpClient(),
+        http=http,
         sessions=open_sessions(locate(environ).sessions, environ),
-        identify=lambda audience: identify(audience, environ),
+        identify=lambda audience: identify(audience, Surroundings(environ, http, time.time)),
         now=time.time,
         environ=environ,
+        unidentified=lambda audience: explain_nobody(audience, environ),
     )
 
 

@@ -234,6 +234,22 @@ def test_a_machine_whose_identity_token_was_used_up_is_told_to_get_a_new_one(mac
     assert f"a new identity token, made for the audience {machine.broker.url}" in caught.value.hint
 
 
+def test_a_machine_whose_identity_token_is_for_somebody_else_is_told_so(machine: Client, issuer: Issuer) -> None:
+    machine.identity = issuer.token(aud="https://elsewhere.example")
+    with pytest.raises(BrokerRefused) as caught:
+        machine.issue()
+    assert caught.value.hint.endswith("(this one was made for another)")
+
+
+def test_the_audience_of_identity_tokens_can_be_another_than_the_broker(client: Client) -> None:
+    asked: list[str] = []
+    options = {"broker": client.broker.url, "audience": "api://acme"}
+    context = client.context._replace(identify=asked.append)
+    with pytest.raises(SessionError):
+        BrokerProvider().issue(client.index._replace(options=MappingProxyType(options)), "read", context)
+    assert asked == ["api://acme"]
+
+
 def test_a_refusal_does_not_repeat_the_identity_token(machine: Client, issuer: Issuer) -> None:
     machine.identity = issuer.token(aud="https://elsewhere.example")
     with pytest.raises(BrokerRefused) as caught:

@@ -78,6 +78,15 @@ def test_a_credential_without_an_expiry_is_held(cache: Cache) -> None:
     assert cache.load(ACME, "read") == endless
 
 
+def test_what_is_not_to_be_kept_is_held_by_this_process_alone(cache: Cache, folder: Path) -> None:
+    cache.store(ACME, "read", CREDENTIAL)
+    cache.store(ACME, "read", CREDENTIAL._replace(secret=Secret("elsewhere"), is_kept=False))
+    held = cache.load(ACME, "read")
+    assert held is not None
+    assert held.secret == Secret("elsewhere")
+    assert Cache(folder).load(ACME, "read") is None
+
+
 def test_whole_seconds_are_held(cache: Cache) -> None:
     cache.store(ACME, "read", Credential("u", Secret("s"), 100, 200))
     assert cache.load(ACME, "read") == Credential("u", Secret("s"), 100.0, 200.0)

@@ -243,6 +243,7 @@ def test_status_as_json_says_what_is_held(home: Home) -> None:
     (row,) = json.loads(result.stdout)
     left = row["read"].pop("seconds_left")
     assert 3500 < left <= 3600
+    assert "generic" in row.pop("identity_sources")
     assert row == {
         "name": "acme",
         "url": URL,
@@ -250,7 +251,17 @@ def test_status_as_json_says_what_is_held(home: Home) -> None:
         "identity": None,
         "read": {"age": "fresh", "failure": None},
         "upload": {"age": "none", "seconds_left": None, "failure": None},
+        "outlook": None,
     }
+
+
+def test_status_as_json_says_which_identity_source_applies_and_why_others_do_not(home: Home) -> None:
+    home.configure()
+    github = {"GITHUB_ACTIONS": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": "https://ci.acme.example/"}
+    (row,) = json.loads(home.run("status", "--json", **github, ACTIONS_ID_TOKEN_REQUEST_TOKEN="t").stdout)
+    assert row["identity"] == "identity token from GitHub Actions"
+    assert row["identity_sources"]["github"] == "applies: GitHub Actions"
+    assert row["identity_sources"]["bitbucket"] == "BITBUCKET_BUILD_NUMBER or BITBUCKET_STEP_OIDC_TOKEN is not set"
 
 
 def test_status_shows_each_index_or_only_the_one_that_is_named(home: Home) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from indexpass._model import IdentityToken
+from indexpass._http import HttpClient
+from indexpass._identity_token import MAX_TOKEN_BYTES
+from indexpass._model import IdentityToken, Surroundings
 from indexpass._secret import Secret
 from indexpass.errors import IdentityError
-from indexpass.identity.generic import FILE_VARIABLE, MAX_TOKEN_BYTES, VARIABLE, GenericSource
+from indexpass.identity.generic import FILE_VARIABLE, VARIABLE, GenericSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,10 @@ TOKEN = "eyJhbGciOiJub25lIn0.canary-c9d2.c2ln"
 
 
 def prove(environ: dict[str, str]) -> IdentityToken | None:
-    return GenericSource().prove(AUDIENCE, environ)
+    source = GenericSource()
+    if source.examine(AUDIENCE, environ).source is None:
+        return None
+    return source.prove(AUDIENCE, Surroundings(environ, HttpClient(), lambda: 0.0))
 
 
 def refuse(environ: dict[str, str]) -> IdentityError:

@@ -13,7 +13,7 @@ from indexpass import _registry
 from indexpass._cache import Cache
 from indexpass._cli.selection import chosen, configured
 from indexpass._locations import locate
-from indexpass._model import SignIn
+from indexpass._model import SignIn, SignInByTyping, WithOutlook
 from indexpass._resolve import default_context
 from indexpass.errors import IndexpassError
 
@@ -40,6 +40,8 @@ class _Row(NamedTuple):
     identity: str | None
     read: _Held
     upload: _Held
+    outlook: str | None
+    identity_sources: dict[str, str]
 
 
 @click.command(epilog="Examples:\n\n\b\n  indexpass status\n  indexpass status acme --json")
@@ -59,6 +61,8 @@ def status(index: str | None, *, as_json: bool) -> None:
         click.echo(f"  identity  {row.identity or click.style(f'nobody: indexpass login {row.name}', fg='yellow')}")
         for operation, held in zip(_OPERATIONS, (row.read, row.upload), strict=True):
             click.echo(f"  {operation:<8}  {_words(held)}")
+        if row.outlook:
+            click.echo(f"  outlook   {click.style(row.outlook, fg='yellow')}")
 
 
 def _row(index: Index, cache: Cache, context: Context) -> _Row:
@@ -69,20 +73,46 @@ def _row(index: Index, cache: Cache, context: Context) -> _Row:
         identity=identify(index, context),
         read=_held(index, "read", cache, context.now()),
         upload=_held(index, "upload", cache, context.now()),
+        outlook=_foresee(index, context.now()),
+        identity_sources=_sources(index, context),
     )
 
 
 def identify(index: Index, context: Context) -> str | None:
     """Say who a new credential would be issued to; a source that fails says why."""
     try:
-        token = context.identify(index.options.get("broker", str(index.url)))
-        if token:
-            return f"identity token from {token.source}"
         provider = _registry.provider_for(index)
-        session = provider.session(index, context) if isinstance(provider, SignIn) else None
+        is_typed = isinstance(provider, SignInByTyping)  # then what a machine can prove is of no use
+        found = None if is_typed else _registry.find_source(_audience(index), context.environ)
+        if found:
+            return f"identity token from {found[1].source}"
+        if not isinstance(provider, SignIn | SignInByTyping):
+            return f"found by the provider {index.provider}"
+        session = provider.session(index, context)
     except IndexpassError as error:
         return f"unusable: {error.message}"
     return f"{session.user or 'signed in'} at {session.broker}" if session else None
+
+
+def _audience(index: Index) -> str:
+    return index.options.get("audience") or index.options.get("broker", str(index.url))
+
+
+def _sources(index: Index, context: Context) -> dict[str, str]:
+    """Say of each identity source where a token would come from, or why it does not apply. Asks nobody."""
+    try:
+        fits = dict(_registry.examine_sources(_audience(index), context.environ))
+    except IndexpassError:
+        return {}  # the identity says what is broken
+    return {name: f"applies: {fit.source}" if fit.source else fit.reason for name, fit in fits.items()}
+
+
+def _foresee(index: Index, now: float) -> str | None:
+    try:
+        provider = _registry.provider_for(index)
+        return provider.foresee(index, now) if isinstance(provider, WithOutlook) else None
+    except IndexpassError:
+        return None  # who cannot issue has said so beside the identity
 
 
 def _held(index: Index, operation: Operation, cache: Cache, now: float) -> _Held:

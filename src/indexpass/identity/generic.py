@@ -1,63 +1,60 @@
 """An identity token that someone else obtained, in a variable or a file.
 
-For every platform that puts an OIDC ID token there itself: GitLab's ``id_tokens:``, a Kubernetes projected volume, a
-SPIFFE helper. The file is read each time, because its owner renews it. This module never makes a request and never
-checks the token: the broker does.
+For every platform that puts an OIDC ID token there itself, and before all other sources: who sets these variables has
+decided. The file is read each time, because its owner renews it. This module never makes a request and never checks
+the token: the broker does.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexpass._model import IdentityToken
-from indexpass._secret import Secret
-from indexpass.errors import IdentityError
+from indexpass._identity_token import read_file, read_token, require_unexpired
+from indexpass._model import Fit, IdentityToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from indexpass._model import Surroundings
+    from indexpass._secret import Secret
+
 VARIABLE = "INDEXPASS_IDENTITY_TOKEN"
 FILE_VARIABLE = "INDEXPASS_IDENTITY_TOKEN_FILE"
-MAX_TOKEN_BYTES = 16 * 1024
 
 
 class GenericSource:
     """Reads the token from INDEXPASS_IDENTITY_TOKEN, or from the file that INDEXPASS_IDENTITY_TOKEN_FILE names."""
 
-    def prove(self, audience: str, environ: Mapping[str, str]) -> IdentityToken | None:
-        """Return the token that is there, or None if neither variable is set.
+    def examine(self, audience: str, environ: Mapping[str, str]) -> Fit:
+        """Apply where one of the variables is set. Raises IdentityError if no token can be had from it."""
+        for variable in (VARIABLE, FILE_VARIABLE):
+            if environ.get(variable):
+                _read(variable, audience, environ)
+                return Fit(variable)
+        return Fit(None, f"neither {VARIABLE} nor {FILE_VARIABLE} is set")
 
-        The audience was chosen by whoever made the token. Raises IdentityError if a variable is set but no token can
-        be had from it.
+    def prove(self, audience: str, surroundings: Surroundings) -> IdentityToken:
+        """Return the token that is there; its audience was chosen by whoever made it.
+
+        Raises IdentityError if it cannot be had, or has expired.
         """
-        if value := environ.get(VARIABLE):
-            return IdentityToken(_token(value, where=f"the variable {VARIABLE}", audience=audience), VARIABLE)
-        if path := environ.get(FILE_VARIABLE):
-            return IdentityToken(_token(_read(path), where=f"the file {path}", audience=audience), FILE_VARIABLE)
-        return None
+        environ = surroundings.environ
+        variable = VARIABLE if environ.get(VARIABLE) else FILE_VARIABLE
+        token = _read(variable, audience, environ)
+        require_unexpired(token, where=_place(variable, environ), now=surroundings.now(), hint=_hint(audience))
+        return IdentityToken(token, variable)
 
 
-def _read(path: str) -> str:
-    # Without O_NONBLOCK, a named pipe without a writer would hang the client for ever.
-    try:
-        descriptor = os.open(Path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(MAX_TOKEN_BYTES + 1) or b""  # None from a pipe whose writer has not written yet
-            return data.decode("ascii", errors="replace")
-    except OSError as error:
-        raise IdentityError(
-            f"the identity token cannot be read from {path}: {error.strerror}",
-            hint=f"check {FILE_VARIABLE}: ls -l {path}",
-        ) from error
+def _read(variable: str, audience: str, environ: Mapping[str, str]) -> Secret:
+    text = environ[variable]
+    if variable == FILE_VARIABLE:
+        text = read_file(text, hint=f"check {FILE_VARIABLE}: ls -l {text}")
+    return read_token(text, where=_place(variable, environ), hint=_hint(audience))
 
 
-def _token(text: str, *, where: str, audience: str) -> Secret:
-    token = text.strip()
-    if len(token) > MAX_TOKEN_BYTES or not token.isascii() or token.count(".") != 2:  # noqa: PLR2004  # RFC 7519
-        raise IdentityError(
-            f"{where} does not hold an OIDC ID token (three parts with dots between)",
-            hint=f"let your platform write a token for the audience {audience} there",
-        )
-    return Secret(token)
+def _place(variable: str, environ: Mapping[str, str]) -> str:
+    return f"the file {environ[variable]}" if variable == FILE_VARIABLE else f"the variable {variable}"
+
+
+def _hint(audience: str) -> str:
+    return f"let your platform write a token for the audience {audience} there"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from indexpass import _wire
+from indexpass._identity_token import is_for
 from indexpass._metadata import METADATA_PATH, Metadata, well_known_url
 from indexpass._model import Credential, Session
 from indexpass._url import IndexUrl
@@ -34,13 +35,15 @@ class BrokerProvider:
         Raises SessionError if there is neither, and BrokerError or IdentityError.
         """
         broker = index.options["broker"]
-        identity = context.identify(broker)
+        identity = context.identify(_audience(index))
         if identity:
             return self._exchange(index, operation, context, identity)
         with context.sessions.exclusive(broker):
             session = context.sessions.load(broker)
             if session is None:
-                raise SessionError(f"nobody is signed in at {broker}", hint=f"indexpass login {index.name}")
+                raise context.unidentified(_audience(index)) or SessionError(
+                    f"nobody is signed in at {broker}", hint=f"indexpass login {index.name}"
+                )
             return self._refresh(index, operation, context, session)
 
     def sign_in(
@@ -95,7 +98,7 @@ class BrokerProvider:
 
         def form_again() -> _Form:
             # The token may have been used up by an answer that was lost: where the source can, it proves anew.
-            return form(context.identify(index.options["broker"]) or identity)
+            return form(context.identify(_audience(index)) or identity)
 
         asked_at = context.now()
         try:
@@ -105,7 +108,7 @@ class BrokerProvider:
                 f"{error} (the identity token came from {identity.source})",
                 reason=error.reason,
                 hint=(
-                    f"let {identity.source} give a new identity token, made for the audience {metadata.issuer}"
+                    _new_proof_hint(identity, _audience(index))
                     if error.reason == "invalid_request"  # RFC 8693 section 2.2.2: the token itself is refused
                     else f"ask who runs {metadata.issuer} for a policy that allows {operation} on {index.url}"
                 ),
@@ -133,6 +136,16 @@ class BrokerProvider:
             # Kept before the credential is used: the old token is spent.
             context.sessions.save(Session(session.broker, grant.user or session.user, grant.refresh_token))
         return _credential(grant, asked_at)
+
+
+def _audience(index: Index) -> str:
+    """Return what the broker expects identity tokens to be made for: itself, unless the settings say another."""
+    return index.options.get("audience", index.options["broker"])
+
+
+def _new_proof_hint(refused: IdentityToken, audience: str) -> str:
+    hint = f"let {refused.source} give a new identity token, made for the audience {audience}"
+    return hint if is_for(refused.secret, audience) else f"{hint} (this one was made for another)"
 
 
 def _ask(context: Context, endpoint: str, form: _Form, *, again: Callable[[], _Form]) -> TokenAnswer:

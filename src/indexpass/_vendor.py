@@ -1,0 +1,56 @@
+"""Runs a platform's own library: within a bound of time, without a word on the terminal.
+
+Such a library reads files, looks up names, starts programs and asks several servers in turn, each with its own idea of
+how long to wait, and warns people who cannot do anything about it. This module knows no platform, and never
+translates what a library raises.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import TYPE_CHECKING, TypeVar
+
+from indexpass.errors import BrokerUnreachable, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOTAL_SECONDS = 20.0  # as for a whole exchange with a broker
+_Result = TypeVar("_Result")
+
+
+def run_library(
+    work: Callable[[], _Result], *, platform: str, extra: str, total_seconds: float = TOTAL_SECONDS
+) -> _Result:
+    """Return what ``work`` returns, or raise what it raises.
+
+    ``work`` runs on a thread that is given up on in time. Raises BrokerUnreachable if it is late, and ConfigError if
+    a module is missing, which ``pip install 'indexpass[extra]'`` would bring.
+    """
+    results: list[_Result] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:  # noqa: BLE001  # carried to the caller's thread and raised there
+            errors.append(error)
+
+    worker = threading.Thread(target=run, name="indexpass-vendor", daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        worker.start()
+        worker.join(total_seconds)
+    if results:
+        return results[0]
+    if not errors:
+        raise BrokerUnreachable(f"{platform} did not answer in time", hint="check your network or VPN, then try again")
+    (error,) = errors
+    if isinstance(error, ModuleNotFoundError):
+        raise ConfigError(
+            f"{error.name} is not installed, which credentials from {platform} need",
+            hint=f"pip install 'indexpass[{extra}]'",
+            code="extra-missing",
+        ) from error
+    raise error
