@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from indexpass._platforms import PLATFORMS
 from indexpass._url import IndexUrl, parse_netloc
 from indexpass.errors import UrlError
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from indexpass._model import Index, Operation
 
-# One of these stands in each URL that ``_known`` knows; what has none of them need not be looked at.
-_KNOWN_MARKS: tuple[str, ...] = ()
+# One of these stands in each URL that ``_known`` knows of a platform without needed settings; no other is looked at.
+_KNOWN_MARKS: tuple[str, ...] = ("/_packaging/", "/packages/pypi", ".codeartifact.", "-python.pkg.dev")
 
 
 def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | None:
@@ -28,7 +29,8 @@ def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | N
     that equals an index's upload URL means ``upload``; a URL in an index's own folder means ``read``; a bare host
     means ``read`` if exactly one index lives there. A name never matches: a project could claim it (poetry#6075).
 
-    A URL of a known platform that no configured index owns stands for the index that its own text describes.
+    A URL of a known platform that no configured index owns stands for the index that its own text describes, if the
+    platform needs no settings.
     """
     if "://" not in service:
         return _match_host(service, indexes)
@@ -44,7 +46,7 @@ def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | N
         from indexpass._known import find  # noqa: PLC0415  # strangers' look-ups do without it
 
         known = find(url)
-        owners = [known] if known else []
+        owners = [known] if known and not PLATFORMS[known.provider].needs else []
     if len({index.name for index in owners}) != 1:
         return None
     return owners[0], "upload" if owners[0].upload_url == url else "read"
