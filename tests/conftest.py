@@ -11,10 +11,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest_plugins = [
     "servers.brokers",
     "servers.desktops",
+    "servers.devpi",
+    "servers.gitea_platform",
+    "servers.github_platform",
+    "servers.gitlab_platform",
     "servers.issuers",
     "servers.companies",
     "servers.openid",
     "servers.postgres",
     "servers.programs",
     "servers.raw",
+    "servers.vault_platform",
 ]

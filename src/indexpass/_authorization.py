@@ -89,22 +89,25 @@ def answer_url(redirect_uri: str, issuer: str, members: Mapping[str, str]) -> st
     return f"{redirect_uri}?{urlencode({**said, 'iss': issuer})}"
 
 
-def parse_answer(query: str, *, state: str, issuer: str) -> Secret | None:
+def parse_answer(
+    query: str, *, state: str, issuer: str, who: str = "the broker", names_itself: bool = True
+) -> Secret | None:
     """Return the code from the query of the redirect, or None if this is not an answer to the request of ``state``.
 
-    Raises BrokerMisbehaved if another broker than ``issuer`` answers, or there is no code, and BrokerRefused if the
-    broker or the person said no.
+    ``who`` is the broker in words; only one that ``names_itself`` says who it is in its answer (RFC 9207). Raises
+    BrokerMisbehaved if another broker than ``issuer`` answers, or there is no code, and BrokerRefused if the broker or
+    the person said no.
     """
     answer = parse_query(query) or {}
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
         return None
-    if answer.get("iss", "").rstrip("/") != issuer.rstrip("/"):
+    if (names_itself or "iss" in answer) and answer.get("iss", "").rstrip("/") != issuer.rstrip("/"):
         raise BrokerMisbehaved(
             f"the browser came back from another broker than {issuer}",
             hint="run the command again, and close other sign-in pages first",
         )
     if "error" in answer:
-        raise _answer.refusal(answer, "the broker")
+        raise _answer.refusal(answer, who)
     code = answer.get("code", "")
     if not code:
         raise BrokerMisbehaved("the browser came back without a code")

@@ -36,6 +36,13 @@ NOT_RENEWABLE = frozenset({"wrong-audience", "index-unguarded"})  # another cred
 MIN_SKEW_SECONDS = 60.0  # less is the way through the network, and the server's whole seconds
 # AWS CodeArtifact answers 404 to bad credentials, and has no page that lists its projects.
 _HIDING = re.compile(r"[a-z0-9-]+-[0-9]{12}\.d\.codeartifact\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
+# Whom a platform lets in is in its own settings: by provider, and by the user name that goes with a job's token.
+_LETTING_JOBS_IN = {
+    ("gitlab", "gitlab-ci-token"): (
+        "let this job's project in, in the settings of the index's project: CI/CD, Job token permissions, Add group or"
+        " project"
+    ),
+}
 _DOING: Mapping[Operation, str] = {"read": "reading", "upload": "uploading"}
 _MAX_DATE_LENGTH = 40
 
@@ -92,6 +99,11 @@ class _Case:
         """How many seconds this machine's clock is ahead of the server's; 0 if too few, or nobody knows."""
         skew = 0.0 if self.there is None else self.now - self.there
         return skew if abs(skew) >= MIN_SKEW_SECONDS else 0.0
+
+    @property
+    def letting_in(self) -> str:
+        """What lets the job in that sent its own token; "" for whatever else was sent."""
+        return _LETTING_JOBS_IN.get((self.index.provider, self.credential.username), "")
 
     def is_expired_at(self, time: float | None) -> bool:
         expires_at = self.credential.expires_at
@@ -181,7 +193,8 @@ def _explain_forbidden(case: _Case, challenge: Mapping[str, str]) -> IndexRefuse
         message = f"{url} takes the credential, but it is not one for {_DOING[operation]}"
     else:
         message = f"{url} forbids {_DOING[operation]} with the credential from {issuer}"
-    return IndexRefused(message, hint=f"ask who runs {issuer} for a policy that {allowed}", code="not-allowed")
+    hint = case.letting_in or f"ask who runs {issuer} for a policy that {allowed}"
+    return IndexRefused(message, hint=hint, code="not-allowed")
 
 
 def _explain_not_found(case: _Case, *, is_own_page: bool) -> IndexRefused | None:
@@ -196,7 +209,7 @@ def _explain_not_found(case: _Case, *, is_own_page: bool) -> IndexRefused | None
         hint = f"check that {case.issuer} may read it, unless the package itself does not exist"
     else:
         message = f"{url} answers 404 for its own page"
-        hint = f"correct the index's url, or ask who runs {url.origin} whether it hides from you"
+        hint = case.letting_in or f"correct the index's url, or ask who runs {url.origin} whether it hides from you"
     return IndexRefused(message, hint=hint, code="index-not-found")
 
 

@@ -11,7 +11,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from indexpass.errors import StoreError
+from indexpass.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,27 @@ def read_private(path: Path) -> bytes | None:
     if len(data) > MAX_FILE_BYTES:
         raise StoreError(f"{path} is larger than 64 KiB", hint=f"remove it: rm -f {path}")
     return data
+
+
+def read_key_file(path: str) -> str:
+    """Return what a file says that somebody else keeps for us, such as an orchestrator: at most 64 KiB of it.
+
+    A link is followed, because orchestrators mount secrets as links. Raises ConfigError if the path is not absolute,
+    or names no regular file, or one that others can read.
+    """
+    if not os.path.isabs(path):  # noqa: PTH117  # a text, from the configuration
+        raise ConfigError(f"key-file {path} is not an absolute path", hint="write it from the root on, without ~")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)  # as above: a pipe must not hang us
+        with os.fdopen(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise ConfigError(f"key-file {path} is not a regular file", hint="name the file that holds the key")
+            if _IS_POSIX and facts.st_mode & 0o077:
+                raise ConfigError(f"key-file {path} is open to others", hint=f"chmod 600 {path}")
+            return file.read(MAX_FILE_BYTES).decode(errors="replace")
+    except OSError as error:
+        raise ConfigError(f"key-file {path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:

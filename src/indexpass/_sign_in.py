@@ -50,7 +50,7 @@ def by_browser(
             url = f"{endpoint}{'&' if '?' in endpoint else '?'}{asked.query}"
             code = listener.wait(lambda: browse(url))
     except BrokerRefused as error:
-        raise _explained(error) from error
+        raise explained(error) from error
     if code is None:
         return None
     form = _wire.code_form(code, verifier=verifier, redirect_uri=redirect_uri)
@@ -69,7 +69,18 @@ def by_device(  # noqa: PLR0913  # the outside world, all by keyword
     """Return the grant that a person approved on whatever screen. Raises BrokerError or SessionError."""
     answer = http.post_form(metadata.device_authorization_endpoint, _wire.device_form(resource))
     device = _wire.DeviceAuthorization.parse(answer)
-    _require_same_origin(device, metadata.issuer)
+    form = _wire.device_token_form(device.device_code)
+
+    def ask() -> TokenAnswer:
+        return _wire.TokenAnswer.parse(http.post_form(metadata.token_endpoint, form))
+
+    invite(device, metadata.issuer, show=show)
+    return await_approval(device, ask, wait=wait, now=now)
+
+
+def invite(device: DeviceAuthorization, broker: str, *, show: Callable[[Invitation], None]) -> None:
+    """Show the person where to sign in. Raises BrokerMisbehaved if that is another site than the broker's."""
+    _require_same_origin(device, broker)
     show(
         Invitation(
             url=device.verification_uri,
@@ -78,13 +89,22 @@ def by_device(  # noqa: PLR0913  # the outside world, all by keyword
             expires_in=device.expires_in,
         )
     )
+
+
+def await_approval(
+    device: DeviceAuthorization,
+    ask: Callable[[], TokenAnswer],
+    *,
+    wait: Callable[[float], None],
+    now: Callable[[], float],
+) -> TokenAnswer:
+    """Return the grant that ``ask`` brings once the person has approved. Raises BrokerError or SessionError."""
     interval, lost = device.interval, 0
     deadline = now() + device.expires_in
     while now() < deadline:  # as slowly as the broker wants (RFC 8628 sections 3.4 and 3.5)
         wait(interval)
         try:
-            answer = http.post_form(metadata.token_endpoint, _wire.device_token_form(device.device_code))
-            return _wire.TokenAnswer.parse(answer)
+            return ask()
         except BrokerUnreachable:
             # A person is on their way: one lost answer, or a broker that starts anew, should not send them back.
             lost += 1
@@ -96,7 +116,7 @@ def by_device(  # noqa: PLR0913  # the outside world, all by keyword
             if error.reason == "slow_down":
                 interval += _SLOW_DOWN_SECONDS
             elif error.reason != "authorization_pending":
-                raise _explained(error) from error
+                raise explained(error) from error
     raise SessionError("nobody approved the sign-in in time", hint="run the command again")
 
 
@@ -108,7 +128,8 @@ def _require_same_origin(device: DeviceAuthorization, broker: str) -> None:
             raise BrokerMisbehaved(f"{broker} wants you to sign in on another site")
 
 
-def _explained(error: BrokerRefused) -> BrokerRefused | SessionError:
+def explained(error: BrokerRefused) -> BrokerRefused | SessionError:
+    """Return what a refusal means to the person who wanted to sign in."""
     if error.reason == "expired_token":
         return SessionError("nobody approved the sign-in in time", hint="run the command again")
     if error.reason == "access_denied":

@@ -54,9 +54,9 @@ class DeviceAuthorization:
         }
 
     @classmethod
-    def parse(cls, answer: Answer) -> DeviceAuthorization:
-        """Return the invitation. Raises BrokerRefused, BrokerUnreachable or BrokerMisbehaved."""
-        body = read_success(answer, "the broker")
+    def parse(cls, answer: Answer, *, who: str = "the broker") -> DeviceAuthorization:
+        """Return the invitation of ``who``. Raises BrokerRefused, BrokerUnreachable or BrokerMisbehaved."""
+        body = read_success(answer, who)
         uri = read_url_text(body, "verification_uri")  # a browser opens it: never file:, never another program's scheme
         return cls(
             device_code=Secret(read_text(body, "device_code", limit=_MAX_TOKEN_LENGTH)),
@@ -96,9 +96,9 @@ class TokenAnswer:
         return body
 
     @classmethod
-    def parse(cls, answer: Answer) -> TokenAnswer:
-        """Return the grant. Raises BrokerRefused, BrokerUnreachable or BrokerMisbehaved."""
-        body = read_success(answer, "the broker")
+    def parse(cls, answer: Answer, *, who: str = "the broker") -> TokenAnswer:
+        """Return the grant of ``who``. Raises BrokerRefused, BrokerUnreachable or BrokerMisbehaved."""
+        body = read_success(answer, who)
         refresh = read_text(body, "refresh_token", default="", limit=_MAX_TOKEN_LENGTH)
         return cls(
             access_token=Secret(read_text(body, "access_token", limit=_MAX_TOKEN_LENGTH)),

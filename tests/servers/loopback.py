@@ -25,8 +25,13 @@ def free_port() -> socket.socket:
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket.socket, *, tls: tuple[Path, Path] | None = None) -> Iterator[None]:
-    """Serve ``app`` on the socket meanwhile. ``tls`` is the certificate's and the key's PEM file."""
+def serving(
+    app: ASGIApp, listener: socket.socket, *, tls: tuple[Path, Path] | None = None, has_own_dates: bool = False
+) -> Iterator[None]:
+    """Serve ``app`` on the socket meanwhile. ``tls`` is the certificate's and the key's PEM file.
+
+    An application that ``has_own_dates`` says in each answer what time it is there.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -34,6 +39,7 @@ def serving(app: ASGIApp, listener: socket.socket, *, tls: tuple[Path, Path] | N
         log_level="warning",
         access_log=False,
         ws="none",
+        date_header=not has_own_dates,
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
         timeout_graceful_shutdown=5,
