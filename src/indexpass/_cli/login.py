@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexpass._model import SignIn
+from indexpass._model import SignIn, SignInByTyping
 from indexpass._registry import provider_for
 from indexpass._resolve import default_context, default_resolver
 from indexpass.errors import ConfigError
@@ -16,7 +16,8 @@ from indexpass.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from indexpass._model import Index, Invitation
+    from indexpass._model import Context, Credential, Index, Invitation, Session
+    from indexpass._secret import Secret
 
 
 @click.command(epilog="Examples:\n\n\b\n  indexpass login\n  indexpass login acme\n  indexpass login --device")
@@ -26,22 +27,23 @@ def login(index: str | None, *, device: bool) -> None:
     """Sign in at the broker of INDEX (a name or URL; needed only if there are several indexes).
 
     Opens your browser, and waits until you have approved the sign-in there. Where there is no browser to open (over
-    SSH, in CI, without a desktop), it shows a page and a code, as with --device.
+    SSH, in CI, without a desktop), it shows a page and a code, as with --device. Where the provider of INDEX wants a
+    key or a password instead, it asks for that, and does not show it.
     """
-    from indexpass._browser import find_opener
     from indexpass._cli.selection import chosen
     from indexpass._cli.turns import own_turn
 
     wanted = chosen(index)
     provider = _sign_in_at(wanted)
     context, resolver = default_context(), default_resolver()
-    opener = None if device else find_opener(os.environ)
     before = provider.session(wanted, context)
     with own_turn(wanted.options.get("broker", wanted.name)) as has_waited:
         session = provider.session(wanted, context) if has_waited else None
         if session is None or session == before:  # the sign-in that we have waited for came to nothing
-            browse = _browsing(opener, wanted) if opener else None
-            session, credential = provider.sign_in(wanted, context, show=_show, wait=time.sleep, browse=browse)
+            if isinstance(provider, SignIn):
+                session, credential = _sign_in(provider, wanted, context, device=device)
+            else:
+                session, credential = provider.sign_in_by_typing(wanted, context, ask=_ask, ask_secret=_ask_secret)
             resolver.cache.store(wanted, "read", credential)
         resolver.cache.forget_failures()
     click.secho(f"Signed in at {session.broker}" + (f" as {session.user}." if session.user else "."), err=True)
@@ -66,13 +68,31 @@ def logout(index: str | None) -> None:
     click.echo(f"Signed out at {broker}." if session else f"Nobody was signed in at {broker}.", err=True)
 
 
-def _sign_in_at(index: Index) -> SignIn:
+def _sign_in_at(index: Index) -> SignIn | SignInByTyping:
     provider = provider_for(index)
-    if not isinstance(provider, SignIn):
+    if not isinstance(provider, SignIn | SignInByTyping):
         raise ConfigError(
             f"people do not sign in at the provider {index.provider!r}", hint=f"check it: indexpass status {index.name}"
         )
     return provider
+
+
+def _sign_in(provider: SignIn, index: Index, context: Context, *, device: bool) -> tuple[Session, Credential]:
+    from indexpass._browser import find_opener
+
+    opener = None if device else find_opener(os.environ)
+    browse = _browsing(opener, index) if opener else None
+    return provider.sign_in(index, context, show=_show, wait=time.sleep, browse=browse)
+
+
+def _ask(words: str) -> str:
+    return str(click.prompt(words, err=True)).strip()
+
+
+def _ask_secret(words: str) -> Secret:
+    from indexpass._secret import Secret
+
+    return Secret(str(click.prompt(words, hide_input=True, err=True)).strip())
 
 
 def _browsing(opener: Callable[[str], bool], index: Index) -> Callable[[str], bool]:
