@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from indexpass._identity_token import CHOICE_VARIABLE
 from indexpass._model import Fit
 from indexpass._platforms import PLATFORMS
-from indexpass.errors import ConfigError, IdentityError
+from indexpass.errors import ConfigError, ExtraMissing, IdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,10 +78,9 @@ def provider_for(index: Index) -> Provider:
     except ModuleNotFoundError as error:
         if not platform.extra:
             raise
-        raise ConfigError(
+        raise ExtraMissing(
             f"{error.name} is not installed, which credentials for {index.url} need",
             hint=f"pip install 'indexpass[{platform.extra}]'",
-            code="extra-missing",
         ) from error
 
 

@@ -11,7 +11,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, TypeVar
 
-from indexpass.errors import BrokerUnreachable, ConfigError
+from indexpass.errors import BrokerUnreachable, ExtraMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +48,8 @@ def run_library(
         raise BrokerUnreachable(f"{platform} did not answer in time", hint="check your network or VPN, then try again")
     (error,) = errors
     if isinstance(error, ModuleNotFoundError):
-        raise ConfigError(
+        raise ExtraMissing(
             f"{error.name} is not installed, which credentials from {platform} need",
             hint=f"pip install 'indexpass[{extra}]'",
-            code="extra-missing",
         ) from error
     raise error

@@ -6,6 +6,7 @@ redacted), and a ``hint``: one imperative sentence that can be pasted or followe
     IndexpassError
     ├── UrlError                 the text is not a URL that may carry a credential
     ├── ConfigError              a configuration file or variable is wrong: names the file, the key and the fix
+    │   └── ExtraMissing         what the provider is made of is not installed: names the extra
     ├── IdentityError            this machine should be able to prove who it is, but cannot
     ├── SessionError             a person has to sign in
     ├── BrokerError
@@ -54,6 +55,12 @@ class ConfigError(IndexpassError):
     """A configuration file or variable is wrong; the message names the file and the key."""
 
     code = "config-invalid"
+
+
+class ExtraMissing(ConfigError):
+    """What the provider is made of is not installed; the hint installs it."""
+
+    code = "extra-missing"
 
 
 class IdentityError(IndexpassError):

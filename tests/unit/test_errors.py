@@ -17,6 +17,7 @@ CODES = {
     "IndexpassError": "error",
     "UrlError": "url-invalid",
     "ConfigError": "config-invalid",
+    "ExtraMissing": "extra-missing",
     "IdentityError": "identity-unavailable",
     "SessionError": "sign-in-needed",
     "BrokerError": "broker-error",

@@ -17,7 +17,15 @@ from indexpass._model import Credential
 from indexpass._oauth_app import OAuthApp
 from indexpass._secret import Secret
 from indexpass._url import IndexUrl
-from indexpass.errors import BrokerRefused, BrokerUnreachable, ConfigError, IdentityError, SessionError, UrlError
+from indexpass.errors import (
+    BrokerRefused,
+    BrokerUnreachable,
+    ConfigError,
+    ExtraMissing,
+    IdentityError,
+    SessionError,
+    UrlError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -169,10 +177,9 @@ def _sign_app_jwt(index: Index, now: float) -> Secret:
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
         from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise ConfigError(
+        raise ExtraMissing(
             f"{error.name} is not installed, which credentials for {index.url} need",
             hint="pip install 'indexpass[github]'",
-            code="extra-missing",
         ) from error
     path = index.options["key-file"]
     wrong = ConfigError(
