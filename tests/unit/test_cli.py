@@ -270,6 +270,12 @@ def test_status_shows_each_index_or_only_the_one_that_is_named(home: Home) -> No
     assert [row["name"] for row in json.loads(home.run("status", "two", "--json").stdout)] == ["two"]
 
 
+def test_status_knows_the_index_of_a_known_platform_that_nobody_has_configured(home: Home) -> None:
+    url = "https://europe-python.pkg.dev/acme-tools/wheels/simple/"
+    (row,) = json.loads(home.run("status", f"{url}requests/", "--json").stdout)
+    assert (row["name"], row["url"], row["provider"]) == (url, url, "google")
+
+
 def test_status_finds_an_index_by_its_url(home: Home) -> None:
     home.configure()
     assert "acme" in home.run("status", f"{URL}some-package/").stdout

@@ -1,4 +1,4 @@
-"""Which configured index a person means by a name, a URL, or nothing at all."""
+"""Which index a person means by a name, a URL, or nothing at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ def configured() -> tuple[Index, ...]:
 
 
 def chosen(wanted: str | None) -> Index:
-    """Return the index with this name or URL; with None, the only one. Raises ConfigError if that is not one index."""
+    """Return the index with this name or URL; with None, the only one. Raises ConfigError if that is not one index.
+
+    A URL of a known platform names an index that nobody has configured.
+    """
+    known = match(wanted, _config.load(locate(os.environ), os.environ)) if wanted and "://" in wanted else None
+    if known:
+        return known[0]
     indexes = configured()
     if wanted is None:
         if len(indexes) > 1:
@@ -35,7 +41,7 @@ def chosen(wanted: str | None) -> Index:
     for index in indexes:
         if index.name == wanted:
             return index
-    found = match(wanted, indexes)
+    found = match(wanted, indexes)  # a bare host
     if found is None:
         raise ConfigError(f"no configured index is named or owns {redacted(wanted)}", hint=f"known: {_names(indexes)}")
     return found[0]
