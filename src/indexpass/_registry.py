@@ -148,11 +148,10 @@ def explain_nobody(audience: str, environ: Mapping[str, str]) -> IdentityError |
     if not any(environ.get(name) for name in CI_VARIABLES) or environ.get(CHOICE_VARIABLE):
         return None
     fits = dict(examine_sources(audience, environ))
-    is_here = {name: fit for name, fit in fits.items() if fit.hint}
-    elsewhere = "; ".join(f"{name}: {fit.reason}" for name, fit in fits.items() if name not in is_here)
-    here = "".join(f"{name}: {fit.reason}; " for name, fit in is_here.items())
+    is_here = {name: fit for name, fit in fits.items() if fit.hint}  # the platform is known, and a setting is missing
+    reasons = "; ".join(f"{name}: {fit.reason}" for name, fit in (is_here or fits).items())
     hint = next((fit.hint for fit in is_here.values()), f"set INDEXPASS_IDENTITY_TOKEN to a token made for {audience}")
-    return IdentityError(f"nothing here proves to {audience} who runs this: {here}{elsewhere}", hint=hint)
+    return IdentityError(f"nothing here proves to {audience} who runs this: {reasons}", hint=hint)
 
 
 def _source(name: str) -> IdentitySource:
