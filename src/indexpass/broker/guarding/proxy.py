@@ -36,6 +36,7 @@ _HEARD = frozenset(
         b"x-forwarded-method",
     }
 )
+_PLACE = (b"host", b"x-original-uri", b"x-forwarded-host", b"x-forwarded-uri")  # those that say where
 _UNCLEAR = b"?"  # what a header says that contradicts itself: no URL, no method, and nobody's token
 
 
@@ -47,8 +48,7 @@ class ProxyReader:
         self._settings = settings
         self._named = {index.name: index for index in settings.indexes}
         self._queries = {f"index={name}".encode(): index for name, index in self._named.items()}
-        self._owner = lru_cache(REMEMBERED_URLS)(self._find_owner)
-        self._target = lru_cache(REMEMBERED_URLS)(self._find_target)
+        self._remembered = lru_cache(REMEMBERED_URLS)(self._find)
 
     def facts(self, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Facts:
         """Return the facts of the request that a proxy asks about; header names are in lower case, as in ASGI.
@@ -58,20 +58,24 @@ class ProxyReader:
         """
         said = _heard(headers)
         operation = operation_of(_only(said, b"x-original-method", b"x-forwarded-method"))
-        host, path = _place(said)
+        place = tuple(map(said.get, _PLACE))
+        # What is longer than any URL is looked at, and not remembered.
+        find = self._remembered if sum(map(len, filter(None, place))) + len(query) <= MAX_URL_LENGTH else self._find
+        index, target = find(query, place, operation)
+        return Facts(_only(said, b"authorization"), index, operation, target)
+
+    def _find(
+        self, query: bytes, place: tuple[bytes | None, ...], operation: Operation
+    ) -> tuple[GuardedIndex | None, Target]:
+        """Return the index that is meant, and what of it."""
+        host, path = _place({name: value for name, value in zip(_PLACE, place, strict=True) if value is not None})
         index = self._queries.get(query) or self._find_index(query, host, path)
-        target = self._target(index.name, path, operation) if index else NO_TARGET
-        return Facts(
-            authorization=_only(said, b"authorization"),
-            index=index,
-            operation=operation,
-            target=target,
-        )
+        return index, self._find_target(index, path, operation) if index else NO_TARGET
 
     def _find_index(self, query: bytes, host: str, path: str) -> GuardedIndex | None:
         """Return the index that the query names, however it is written, or the one that owns the URL."""
         names = parse_qs(query.decode("latin-1")).get("index") if query else None
-        return self._owner(host, path) if names is None else self._named.get("".join(names))
+        return self._find_owner(host, path) if names is None else self._named.get("".join(names))
 
     def _find_owner(self, host: str, path: str) -> GuardedIndex | None:
         for scheme in ("https", "http"):  # http is an index on loopback
@@ -83,8 +87,7 @@ class ProxyReader:
                 return index
         return None
 
-    def _find_target(self, name: str, path: str, operation: Operation) -> Target:
-        index = self._named[name]
+    def _find_target(self, index: GuardedIndex, path: str, operation: Operation) -> Target:
         try:
             return find_target(index, IndexUrl.parse(f"{index.url.origin}{path}"), operation)
         except UrlError:
