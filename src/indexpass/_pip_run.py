@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _IMPORT_MODE = "pip._internal.network.auth"  # the module of pip that asks keyring
 _SUBPROCESS_MODE = ["--mode=creds", "--output=json", "get"]
-_SUBPROCESS_MODULE = "keyring.cli"
+KEYRING_COMMANDS = ("keyring.cli", "indexpass._shim")  # the modules of the command, and of what stands in for it
 
 
 def find_run(modules: Container[str], argv: Sequence[str]) -> str | None:
@@ -26,9 +26,14 @@ def find_run(modules: Container[str], argv: Sequence[str]) -> str | None:
     """
     if _IMPORT_MODE in modules:
         return name_run(os.getpid())
-    if _SUBPROCESS_MODULE in modules and list(argv[1:4]) == _SUBPROCESS_MODE and os.name == "posix":
+    if is_keyring_command(modules) and list(argv[1:4]) == _SUBPROCESS_MODE and os.name == "posix":
         return name_run(os.getppid())  # on Windows the parent is a launcher, and a new one for each question
     return None
+
+
+def is_keyring_command(modules: Container[str]) -> bool:
+    """Is the process with these modules one that a client runs for each question?"""
+    return any(module in modules for module in KEYRING_COMMANDS)
 
 
 def name_run(process: int) -> str:

@@ -68,11 +68,12 @@ def _was_told_by_another(line: str) -> bool:
 
     A person who runs ``keyring`` at a terminal is told each time. Where no mark can be kept, the line is told again.
     """
-    if "keyring.cli" not in sys.modules or os.name != "posix" or (sys.stderr is not None and sys.stderr.isatty()):
-        return False  # the run is this process; and on Windows each keyring has a launcher of its own as its parent
-    from hashlib import sha256  # noqa: PLC0415  # a process that is the whole run needs none of it
+    from indexpass._pip_run import is_keyring_command, name_run  # noqa: PLC0415  # most runs have nothing to tell
 
-    from indexpass._pip_run import name_run  # noqa: PLC0415
+    is_own_run = not is_keyring_command(sys.modules) or os.name != "posix"  # each keyring of Windows has its own parent
+    if is_own_run or (sys.stderr is not None and sys.stderr.isatty()):
+        return False
+    from hashlib import sha256  # noqa: PLC0415  # a process that is the whole run needs none of it
 
     try:
         folder = locate(os.environ).credentials
