@@ -16,13 +16,15 @@ NEWEST = "newest"
 OLDEST_KEYRING = "25.2.1"  # pip's subprocess mode accepts none before it
 POETRIES = ("2.0", "2.1", "2.2", "2.3", "2.4", NEWEST)  # of each minor version its newest release
 
-CORNERS = ((PYTHONS[0], OLDEST_KEYRING), (PYTHONS[-1], NEWEST))
+# The tag "oldest": with it, and one run of the whole suite on the newest Python, both ends of the matrix have been run.
+OLDEST = (PYTHONS[0], OLDEST_KEYRING)
+ENDS = (OLDEST, (PYTHONS[-1], NEWEST))
 MATRIX = (
     *((python, NEWEST) for python in PYTHONS),
     *((python, OLDEST_KEYRING) for python in (PYTHONS[0], PYTHONS[-1])),
 )
-POETRY_CORNERS = ((PYTHONS[0], POETRIES[0]), (PYTHONS[-1], NEWEST))
-POETRY_MATRIX = (POETRY_CORNERS[0], *((PYTHONS[-1], poetry) for poetry in POETRIES[1:]))
+OLDEST_POETRY = (PYTHONS[0], POETRIES[0])
+POETRY_MATRIX = (OLDEST_POETRY, *((PYTHONS[-1], poetry) for poetry in POETRIES[1:]))
 SMOKE = (
     "test_pip_installs_with_keyring_in_its_own_environment",
     "test_pip_installs_with_the_keyring_command",
@@ -46,16 +48,15 @@ if PYENV.is_dir():
     os.environ["PYENV_VERSION"] = ":".join(sorted(folder.name for folder in PYENV.glob("3.*")))
 
 
-def _cells(tool: str, cells: tuple[tuple[str, str], ...], corners: tuple[tuple[str, str], ...]) -> list[nox.param]:
+def _cells(tool: str, cells: tuple[tuple[str, str], ...], oldest: tuple[str, str]) -> list[nox.param]:
     """Return one parameter set a cell, with the name under which nox lists and runs it."""
     return [
-        nox.param(*cell, id=f"{cell[0]}, {tool} {cell[1]}", tags=["corners"] if cell in corners else [])
-        for cell in cells
+        nox.param(*cell, id=f"{cell[0]}, {tool} {cell[1]}", tags=["oldest"] if cell == oldest else []) for cell in cells
     ]
 
 
 @nox.session
-@nox.parametrize(("python", "keyring"), _cells("keyring", MATRIX, CORNERS))
+@nox.parametrize(("python", "keyring"), _cells("keyring", MATRIX, OLDEST))
 def tests(session: nox.Session, keyring: str) -> None:
     """Run the tests that need no real client: units, properties, contracts, attacks, faults, the wheel, the pages."""
     _install(session, _pin("keyring", keyring))
@@ -63,7 +64,7 @@ def tests(session: nox.Session, keyring: str) -> None:
 
 
 @nox.session
-@nox.parametrize(("python", "keyring"), _cells("keyring", CORNERS, CORNERS))
+@nox.parametrize(("python", "keyring"), _cells("keyring", ENDS, OLDEST))
 def smoke(session: nox.Session, keyring: str) -> None:
     """Install from a private index with the real pip in both modes, and with the real Poetry."""
     _install(session, _pin("keyring", keyring))
@@ -71,7 +72,7 @@ def smoke(session: nox.Session, keyring: str) -> None:
 
 
 @nox.session
-@nox.parametrize(("python", "poetry"), _cells("Poetry", POETRY_MATRIX, POETRY_CORNERS))
+@nox.parametrize(("python", "poetry"), _cells("Poetry", POETRY_MATRIX, OLDEST_POETRY))
 def poetry(session: nox.Session, poetry: str) -> None:
     """Use one minor version of Poetry: every name that the plugin touches, every kind of command, ``self add``."""
     _install(session, _pin("poetry", f"{poetry}.*" if poetry != NEWEST else NEWEST))
