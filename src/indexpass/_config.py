@@ -67,7 +67,7 @@ def load(locations: Locations, environ: Mapping[str, str]) -> tuple[Index, ...]:
     variables = {key: environ[name] for name, key in _FROM_ENVIRONMENT.items() if environ.get(name)}
     stamp = (locations, _stamp(locations.user_file), _stamp(locations.site_file), variables)
     if _memory is None or _memory[0] != stamp:
-        _memory = (stamp, _read(locations, variables))
+        _memory = (stamp, _merged(*(indexes for _, indexes in _layers(locations, variables))))
     return _memory[1]
 
 
@@ -154,13 +154,22 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
-def _read(locations: Locations, variables: dict[str, str]) -> tuple[Index, ...]:
+def read_layers(locations: Locations, environ: Mapping[str, str]) -> tuple[tuple[Path | None, tuple[Index, ...]], ...]:
+    """Return each place of the configuration and what it says, the most authoritative first; None is the variables.
+
+    :func:`load` merges them. Raises ConfigError.
+    """
+    return _layers(locations, {key: environ[name] for name, key in _FROM_ENVIRONMENT.items() if environ.get(name)})
+
+
+def _layers(locations: Locations, variables: dict[str, str]) -> tuple[tuple[Path | None, tuple[Index, ...]], ...]:
     from_environment: tuple[Index, ...] = ()
     if "url" in variables:
         table = {"name": "environment", **variables}
         table.update(_options_in(table.pop("options", "")))
         from_environment = (_index(table, where=_VARIABLES_PLACE),)
-    return _merged(from_environment, read_file(locations.user_file), read_file(locations.site_file))
+    files = (locations.user_file, locations.site_file)
+    return ((None, from_environment), *((path, read_file(path)) for path in files))
 
 
 def _options_in(text: str) -> Iterator[tuple[str, str]]:

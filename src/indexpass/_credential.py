@@ -66,6 +66,13 @@ class Credential(NamedTuple):
         remaining = self.expires_at - now
         if life <= 0 or now < self.issued_at - 60 or remaining <= min(USABLE_SECONDS, life / 10):
             return "expired"
-        if remaining > min(FRESH_SECONDS, life / 2) + jitter * life / 20:
-            return "fresh"
-        return "usable"
+        return "fresh" if remaining > self._reserve(jitter) else "usable"
+
+    def fresh_until(self, *, jitter: float = 0.0) -> float | None:
+        """Return from when on, in seconds since the epoch, the credential is renewed; None if never."""
+        return None if self.expires_at is None else self.expires_at - self._reserve(jitter)
+
+    def _reserve(self, jitter: float) -> float:
+        """Return how many seconds of its life are kept in reserve for a client that never asks again."""
+        life = (self.expires_at or self.issued_at) - self.issued_at
+        return min(FRESH_SECONDS, life / 2) + jitter * life / 20

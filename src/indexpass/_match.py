@@ -14,15 +14,17 @@ from indexpass._url import IndexUrl, parse_netloc
 from indexpass.errors import UrlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from indexpass._model import Index, Operation
+
+    Report = Callable[[Index, str, IndexUrl, bool], None]
 
 # One of these stands in each URL that ``_known`` knows of a platform without needed settings; no other is looked at.
 _KNOWN_MARKS: tuple[str, ...] = ("/_packaging/", "/packages/pypi", ".codeartifact.", "-python.pkg.dev")
 
 
-def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | None:
+def match(service: str, indexes: Sequence[Index], *, report: Report | None = None) -> tuple[Index, Operation] | None:
     """Return the one index that ``service`` stands for, and the operation, or None.
 
     ``service`` is what a client asks keyring for: a URL, a bare ``host[:port]``, or a name of somebody else's. A URL
@@ -31,9 +33,12 @@ def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | N
 
     A URL of a known platform that no configured index owns stands for the index that its own text describes, if the
     platform needs no settings.
+
+    ``report`` is told of each rule that is tried: the index, the setting that names the place, the place, and whether
+    ``service`` is there.
     """
     if "://" not in service:
-        return _match_host(service, indexes)
+        return _match_host(service, indexes, report)
     may_be_known = any(mark in service for mark in _KNOWN_MARKS)
     if not indexes and not may_be_known:
         return None
@@ -41,7 +46,7 @@ def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | N
         url = IndexUrl.parse(service)
     except UrlError:
         return None
-    owners = _owners(url, indexes)
+    owners = _owners(url, indexes, report)
     if not owners and may_be_known:
         from indexpass._known import find  # noqa: PLC0415  # strangers' look-ups do without it
 
@@ -52,23 +57,41 @@ def match(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | N
     return owners[0], "upload" if owners[0].upload_url == url else "read"
 
 
-def _owners(url: IndexUrl, indexes: Sequence[Index]) -> list[Index]:
+def _owners(url: IndexUrl, indexes: Sequence[Index], report: Report | None) -> list[Index]:
     """Return the indexes whose upload URL it is, or else those that it is most specifically in."""
-    uploads = [index for index in indexes if index.upload_url == url]
+    uploads = []
+    for index in indexes:
+        if index.upload_url is not None:
+            is_there = index.upload_url == url
+            if is_there:
+                uploads.append(index)
+            if report:
+                report(index, "upload-url", index.upload_url, is_there)
     if uploads:
         return uploads
     best: list[Index] = []
     depth = -1
     for index in indexes:
-        for place in _places(index):
-            if place.covers(url) and len(place.segments) >= depth:
+        for setting, place in _places(index):
+            is_there = place.covers(url)
+            if report:
+                report(index, setting, place, is_there)
+            if is_there and len(place.segments) >= depth:
                 best = [index] if len(place.segments) > depth else [*best, index]
                 depth = len(place.segments)
     return best
 
 
-def _match_host(service: str, indexes: Sequence[Index]) -> tuple[Index, Operation] | None:
-    found = [index for index in indexes if any(_names(service, place) for place in _places(index))]
+def _match_host(service: str, indexes: Sequence[Index], report: Report | None) -> tuple[Index, Operation] | None:
+    found = []
+    for index in indexes:
+        for setting, place in _places(index):
+            is_there = _names(service, place)
+            if report:
+                report(index, setting, place, is_there)
+            if is_there:
+                found.append(index)
+                break
     return (found[0], "read") if len(found) == 1 else None
 
 
@@ -79,10 +102,10 @@ def _names(service: str, place: IndexUrl) -> bool:
         return False
 
 
-def _places(index: Index) -> Iterator[IndexUrl]:
-    """Yield the folders whose content belongs to the index."""
-    yield index.url
+def _places(index: Index) -> Iterator[tuple[str, IndexUrl]]:
+    """Yield the folders whose content belongs to the index, each with the setting that names it."""
+    yield "url", index.url
     if index.files_url:
-        yield index.files_url
+        yield "files-url", index.files_url
     else:
-        yield index.url.root
+        yield "folder of url", index.url.root

@@ -39,6 +39,7 @@ __all__ = [
     "SignInByTyping",
     "Surroundings",
     "WithOutlook",
+    "WithOwnProof",
 ]
 
 
@@ -255,6 +256,21 @@ class WithOutlook(Protocol):
 
     def foresee(self, index: Index, now: float) -> str | None:
         """Say in one line what a person should do about ``index`` in time, or None. Asks nobody."""
+        ...
+
+
+@runtime_checkable
+class WithOwnProof(Protocol):
+    """A provider that knows by itself what stands for a person here, such as its platform's token of the job.
+
+    It is not asked which identity source applies.
+    """
+
+    def own_proof(self, index: Index, context: Context) -> str | None:
+        """Say in words whose proof a credential for ``index`` would come from; None if it is a person's. Asks nobody.
+
+        Raises what ``issue`` would raise of it.
+        """
         ...
 
 

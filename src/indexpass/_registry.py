@@ -97,6 +97,14 @@ def _provider_of_others(index: Index) -> Provider:
     return cast("Provider", entry_point.load()())
 
 
+def who_offers(provider: str) -> str | None:
+    """Return the name of the distribution that a provider comes from, or None if there is no provider of that name."""
+    if provider in PLATFORMS:
+        return "indexpass"
+    found = [entry.dist for entry in entry_points(group=ENTRY_POINTS, name=provider)]
+    return " and ".join(each.name if each else "an unknown distribution" for each in found) or None
+
+
 def identify(audience: str, surroundings: Surroundings) -> IdentityToken | None:
     """Return a token from the first identity source that applies here, or None.
 

@@ -22,6 +22,7 @@ from indexpass.errors import BrokerError, BrokerRefused, BrokerUnreachable, Inde
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from indexpass._match import Report
     from indexpass._model import Context, Credential, Index, Operation, Provider
     from indexpass._secret import Secret
 
@@ -67,20 +68,39 @@ class Resolver:
         server has just refused. What a run of pip is given for the second time is in doubt: if the index itself
         refuses it, it is replaced. Raises IndexpassError if the URL is ours but no credential can be had.
         """
-        found = match(service, self._indexes())
+        found = self.find(service, operation)
         if found is None:
             return None
-        index, implied = found
-        operation = operation or implied
-        platform = PLATFORMS.get(index.provider)
-        if platform and operation not in platform.operations:
-            return None
+        index, operation = found
         credential = self.credential_for(index, operation, refused=refused)
         run = self._run() if operation == "read" else None
         if run and self.cache.is_given_again(run, credential, self._now()) and self._must_renew(index, credential):
             credential = self.credential_for(index, operation, refused=credential.secret)
             self.cache.is_given_again(run, credential, self._now())  # this one may come into doubt as well
         return credential
+
+    def find(
+        self, service: str, operation: Operation | None = None, *, report: Report | None = None
+    ) -> tuple[Index, Operation] | None:
+        """Return the index and the operation that a client asks for, or None if others have to answer.
+
+        ``report`` is told of each rule, see :func:`indexpass._match.match`.
+        """
+        found = match(service, self._indexes(), report=report)
+        if found is None:
+            return None
+        index, implied = found
+        platform = PLATFORMS.get(index.provider)
+        if platform and (operation or implied) not in platform.operations:
+            return None
+        return index, operation or implied
+
+    def at_hand(self, index: Index, operation: Operation) -> Credential | None:
+        """Return what would be handed out without asking anybody, or None if the provider would be asked.
+
+        Raises the last attempt's failure if that would be repeated.
+        """
+        return self._at_hand(index, operation, self._held(index, operation, None))
 
     def credential_for(self, index: Index, operation: Operation, *, refused: Secret | None = None) -> Credential:
         """Return a credential for one operation on one index. Raises IndexpassError."""
@@ -105,6 +125,16 @@ class Resolver:
                 raise
             self.cache.store(index, operation, credential)
             return credential
+
+    def forget_refused(self, service: str, refused: Secret) -> None:
+        """Forget what is held for reading a URL of ours if it is this secret, which the server has refused.
+
+        What was issued only just now stays: another one would be refused as well.
+        """
+        found = self.find(service, "read")
+        held = self.cache.load(found[0], "read") if found else None
+        if found and held and held.secret == refused and not self._is_new(held):
+            self.cache.forget(found[0], "read")
 
     def _held(self, index: Index, operation: Operation, refused: Secret | None) -> Credential | None:
         """Return the held credential if it may be handed out and was not refused: a fresh one, or a usable one to read.
@@ -147,8 +177,7 @@ class Resolver:
         return True
 
     def _is_fresh(self, held: Credential) -> bool:
-        # The fraction of the second of its issue is as good as a random number, and all processes agree on it.
-        return held.age(self._now(), jitter=held.issued_at % 1.0) == "fresh"
+        return held.age(self._now(), jitter=_jitter(held)) == "fresh"
 
     def _is_new(self, credential: Credential) -> bool:
         """Would another one, if this is refused, be refused as well?
@@ -168,6 +197,16 @@ class Resolver:
         if failure and held is None:
             raise failure
         return held if failure else None
+
+
+def renews_at(held: Credential) -> float | None:
+    """Return from when on, in seconds since the epoch, whoever asks for the held credential has it renewed."""
+    return held.fresh_until(jitter=_jitter(held))
+
+
+def _jitter(held: Credential) -> float:
+    # The fraction of the second of its issue is as good as a random number, and all processes agree on it.
+    return held.issued_at % 1.0
 
 
 def _memory_seconds(error: IndexpassError) -> float:

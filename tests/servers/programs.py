@@ -37,16 +37,19 @@ class ProgramEntry:
 PROGRAMS = {
     # The module is a package of its own, which brings the program with it.
     "apache2": ProgramEntry(("apache2",), "apt-get install -y libapache2-mod-auth-openidc", ("/usr/sbin",)),
+    "bash": ProgramEntry(("bash",), "apt-get install -y bash"),
     "caddy": ProgramEntry(("caddy",), "apt-get install -y caddy"),
     "chromium": ProgramEntry(("chromium", "chromium-browser"), "apt-get install -y chromium"),
     "dbus-daemon": ProgramEntry(("dbus-daemon",), "apt-get install -y dbus"),
     "dbus-monitor": ProgramEntry(("dbus-monitor",), "apt-get install -y dbus"),
+    "fish": ProgramEntry(("fish",), "apt-get install -y fish"),
     "gnome-keyring-daemon": ProgramEntry(("gnome-keyring-daemon",), "apt-get install -y gnome-keyring"),
     "nginx": ProgramEntry(("nginx",), "apt-get install -y nginx-light", ("/usr/sbin",)),  # root's PATH only
     "node": ProgramEntry(("node", "nodejs"), "apt-get install -y nodejs"),
     "npm": ProgramEntry(("npm",), "apt-get install -y npm"),
     "postgres": ProgramEntry(("postgres",), "apt-get install -y postgresql", ("/usr/lib/postgresql/*/bin",)),
     "systemd-analyze": ProgramEntry(("systemd-analyze",), "apt-get install -y systemd"),
+    "zsh": ProgramEntry(("zsh",), "apt-get install -y zsh"),
 }
 
 

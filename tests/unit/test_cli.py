@@ -189,6 +189,22 @@ def test_a_remembered_need_to_sign_in_is_exit_code_3_too(home: Home) -> None:
     assert home.run("token").exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("environ", "code", "says"),
+    [
+        ({"CI": "true"}, 1, "nothing here proves"),
+        ({"CI": "true", "INDEXPASS_IDENTITY_SOURCE": "none"}, 3, "indexpass login acme"),
+        ({"CI": "true", "GITHUB_ACTIONS": "true"}, 1, "id-token: write"),
+    ],
+    ids=["nobody-could-sign-in", "it-is-left-to-a-person", "the-job-lacks-a-setting"],
+)
+def test_exit_code_3_means_that_a_sign_in_would_help(home: Home, environ: dict[str, str], code: int, says: str) -> None:
+    home.configure()
+    result = home.run("token", **environ)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert says in result.stderr
+
+
 @pytest.mark.parametrize("kind", [*errors.IndexpassError.__subclasses__(), *errors.BrokerError.__subclasses__()])
 def test_every_error_is_two_lines_on_stderr_and_an_exit_code(home: Home, kind: type[errors.IndexpassError]) -> None:
     home.configure()
@@ -241,16 +257,17 @@ def test_status_as_json_says_what_is_held(home: Home) -> None:
     home.hold()
     result = home.run("status", "--json")
     (row,) = json.loads(result.stdout)
-    left = row["read"].pop("seconds_left")
+    left, renewal = row["read"].pop("seconds_left"), row["read"].pop("renews_in_seconds")
     assert 3500 < left <= 3600
+    assert left - 1200 - 180 <= renewal <= left - 1200
     assert "generic" in row.pop("identity_sources")
     assert row == {
         "name": "acme",
         "url": URL,
         "provider": "broker",
         "identity": None,
-        "read": {"age": "fresh", "failure": None},
-        "upload": {"age": "none", "seconds_left": None, "failure": None},
+        "read": {"age": "fresh", "failure": None, "life_seconds": 3600},
+        "upload": dict.fromkeys(["seconds_left", "failure", "life_seconds", "renews_in_seconds"]) | {"age": "none"},
         "outlook": None,
     }
 

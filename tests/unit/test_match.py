@@ -166,3 +166,19 @@ def test_an_upload_url_wins_over_an_index_that_covers_it() -> None:
 def test_the_bare_host_of_an_upload_url_does_not_mean_upload() -> None:
     index = make_index("one", "https://a.example/simple/", upload="https://upload.example/legacy/")
     assert match("upload.example", (index,)) is None
+
+
+def test_each_rule_that_is_tried_is_reported() -> None:
+    told = []
+    place, upload = "https://a.example/simple/", "https://a.example/legacy/"
+    index = Index("acme", IndexUrl.parse(place), IndexUrl.parse(upload))
+    found = match(f"{place}requests/", [index], report=lambda *rule: told.append((rule[1], str(rule[2]), rule[3])))
+    assert found == (index, "read")
+    assert told == [("upload-url", upload, False), ("url", place, True), ("folder of url", "https://a.example/", True)]
+
+
+def test_each_place_that_a_bare_host_is_compared_with_is_reported() -> None:
+    told = []
+    index = Index("acme", IndexUrl.parse("https://a.example/simple/"), files_url=IndexUrl.parse("https://b.example/"))
+    match("b.example", [index], report=lambda *rule: told.append((rule[1], rule[3])))
+    assert told == [("url", False), ("files-url", True)]

@@ -5,17 +5,26 @@ Results go to stdout, words for people to stderr. Exit codes: 0 done, 1 failed, 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from indexpass.errors import IndexpassError, SessionError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from click.shell_completion import CompletionItem
+
 _COMMANDS = {
     "add": "indexpass._cli.add:add",
     "broker": "indexpass.broker.commands:broker",
+    "completion": "indexpass._cli.completion:completion",
     "demo": "indexpass._cli.demo:demo",
+    "explain": "indexpass._cli.explain:explain",
     "login": "indexpass._cli.login:login",
     "logout": "indexpass._cli.login:logout",
     "status": "indexpass._cli.status:status",
@@ -44,6 +53,22 @@ class _Commands(click.Group):
             return _missing_extra(cmd_name, ctx)
         return command if isinstance(command, click.Command) else None
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without loading any: click would load all of them for their help."""
+        from click.shell_completion import CompletionItem  # for shells alone
+
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401  # click's signature
+        try:
+            return super().main(*args, **extra)
+        except IndexpassError:  # a shell completes a command whose packages are missing; whoever runs it is told
+            sys.exit(EXIT_FAILED)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401  # click's signature
+        return super().make_context(*args, **{"color": _chosen_colour(os.environ), **extra})
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -52,6 +77,16 @@ class _Commands(click.Group):
             if error.hint:
                 click.echo(f"hint:  {error.hint}", err=True)
             sys.exit(EXIT_SIGN_IN_NEEDED if error.code == SessionError.code else EXIT_FAILED)
+
+
+def _chosen_colour(environ: Mapping[str, str]) -> bool | None:
+    """Say whether every command may colour what it writes; None leaves it to whether that is a terminal.
+
+    NO_COLOR (no-color.org) goes before FORCE_COLOR (force-color.org); each counts only if it is not empty.
+    """
+    if environ.get("NO_COLOR") or (environ.get("TERM") == "dumb" and not environ.get("FORCE_COLOR")):
+        return False
+    return True if environ.get("FORCE_COLOR") else None
 
 
 def _missing_extra(name: str, ctx: click.Context) -> click.Command:

@@ -14,6 +14,7 @@ from indexpass._files import write_whole
 from indexpass._http import HttpClient
 from indexpass._locations import locate
 from indexpass._url import IndexUrl, redacted
+from indexpass._waiting import waiting
 from indexpass.errors import BrokerError, ConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def add(  # noqa: PLR0913  # one parameter an option
         files_url=IndexUrl.parse(files_url) if files_url else None,
     )
     if not broker:
-        entry = _discovered(entry)
+        with waiting(f"asking {entry.url.origin} who its broker is"):
+            entry = _discovered(entry)
     if not _NAME.fullmatch(entry.name):
         raise ConfigError(f"{entry.name!r} cannot be a name", hint="use letters, digits, dots, dashes: --name acme")
     path = locate(os.environ).user_file

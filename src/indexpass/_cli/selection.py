@@ -9,12 +9,23 @@ from indexpass import _config
 from indexpass._locations import locate
 from indexpass._match import match
 from indexpass._url import redacted
-from indexpass.errors import ConfigError
+from indexpass.errors import ConfigError, IndexpassError
 
 if TYPE_CHECKING:
+    import click
+
     from indexpass._model import Index
 
 _ADD = "indexpass add https://packages.example.com/simple/"
+
+
+def complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  # click's signature
+    """Return the names of configured indexes that begin so, for the shell. A broken file has none."""
+    try:
+        indexes = _config.load(locate(os.environ), os.environ)
+    except IndexpassError:
+        return []
+    return [index.name for index in indexes if index.name.startswith(incomplete)]
 
 
 def configured() -> tuple[Index, ...]:

@@ -14,6 +14,7 @@ import click
 
 from indexpass._files import ensure_private_folder
 from indexpass._locations import locate
+from indexpass._waiting import waiting
 from indexpass.errors import StoreError
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def own_turn(broker: str, *, seconds: float = TURN_SECONDS) -> Iterator[bool]:
             click.echo(
                 f"Another indexpass login at {broker} waits for you. Waiting for it (Ctrl-C gives up) …", err=True
             )
-            lock.acquire(timeout=seconds, poll_interval=_POLL_SECONDS)
+            with waiting("waiting"):
+                lock.acquire(timeout=seconds, poll_interval=_POLL_SECONDS)
     except filelock.Timeout as error:
         raise StoreError(
             f"another indexpass login at {broker} has not ended", hint="end it with Ctrl-C, then run the command again"

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexpass._answer import read_life, read_success, read_text
+from indexpass._answer import read_life, read_success, read_text, require_ready
 from indexpass._entra import RESOURCE, AppProof, by_app, by_managed_identity
 from indexpass._identity_token import read_file, read_token
 from indexpass._known import find_azure_organization, is_all_at
@@ -46,7 +46,7 @@ _MAX_TOKEN_LENGTH = 16_384
 
 
 class AzureProvider:
-    """Obtains tokens for feeds of Azure DevOps Services; implements Provider."""
+    """Obtains tokens for feeds of Azure DevOps Services; implements Provider and WithOwnProof."""
 
     def issue(self, index: Index, operation: Operation, context: Context) -> Credential:
         """Return a token by the first that applies: a configured application, a job, an identity of Azure's, a person.
@@ -65,10 +65,27 @@ class AzureProvider:
             return Credential(_JOB_USERNAME, token, issued_at=issued_at, expires_at=None, is_kept=False)
         if proof:
             return _app_credential(*by_app(proof, context.http), issued_at)
-        managed = index.options.get("managed-identity")
-        if managed or context.environ.get("IDENTITY_ENDPOINT") or context.environ.get("MSI_ENDPOINT"):
-            return _app_credential(*by_managed_identity(managed or "system"), issued_at)
+        managed = _managed_identity(index, context.environ)
+        if managed:
+            return _app_credential(*by_managed_identity(managed), issued_at)
         return _session(index, operation, context)
+
+    def own_proof(self, index: Index, context: Context) -> str | None:
+        """Name the application, the job or the managed identity; see :class:`indexpass._model.WithOwnProof`."""
+        if client_id := index.options.get("client-id"):
+            return f"the application {client_id}, by an identity token"
+        if proof := _in_environment(context.environ):
+            return f"the application {proof.client_id} ({proof.source})"
+        if _job_token(index, context.environ):
+            return f"this job of {find_azure_organization(index.url)} (SYSTEM_ACCESSTOKEN)"
+        managed = _managed_identity(index, context.environ)
+        return f"the managed identity {managed}" if managed else None
+
+
+def _managed_identity(index: Index, environ: Mapping[str, str]) -> str | None:
+    """Return which managed identity of Azure is used, or None where nothing points to one."""
+    is_there = environ.get("IDENTITY_ENDPOINT") or environ.get("MSI_ENDPOINT")
+    return index.options.get("managed-identity") or ("system" if is_there else None)
 
 
 def _app_credential(token: Secret, life: int, issued_at: float) -> Credential:
@@ -131,6 +148,7 @@ def _job_token(index: Index, environ: Mapping[str, str]) -> Secret | None:
 def _session(index: Index, operation: Operation, context: Context) -> Credential:
     """Return a session token of the person who has signed in with Azure's command line."""
     feed = context.http.send("GET", str(index.url), headers=dict([_SUPPRESS]))
+    require_ready(feed, str(index.url.origin))
     tenant = index.options.get("tenant") or _tenant(feed, index)
     endpoint = _session_endpoint(feed, index)
     bearer = _person(tenant, context)
@@ -153,7 +171,11 @@ def _session(index: Index, operation: Operation, context: Context) -> Credential
             reason="forbidden",
             hint=f"ask for the role Feed {'Reader' if operation == 'read' else 'Publisher (Contributor)'} on this feed",
         )
-    body = read_success(answer, "Azure DevOps")
+    try:
+        body = read_success(answer, "Azure DevOps")
+    except BrokerRefused as error:
+        error.hint = f"check the URL of the feed, and who has signed in: {_az_login(tenant)}"
+        raise
     token = Secret(read_text(body, "token", limit=_MAX_TOKEN_LENGTH))
     life = read_life(answer, body, "validTo", now=asked_at)
     return Credential(_SESSION_USERNAME, token, issued_at=asked_at, expires_at=asked_at + life)

@@ -31,7 +31,7 @@ _INDEX = re.compile(r"(?P<home>(?:[^/]+/)*?)api/packages/[^/]+/pypi(?:/simple)?"
 
 
 class GiteaProvider:
-    """Issues the job's token in Actions, and OAuth tokens to people; implements Provider and SignIn."""
+    """Issues the job's token in Actions, and OAuth tokens to people; implements Provider, SignIn, WithOwnProof."""
 
     def issue(self, index: Index, operation: Operation, context: Context) -> Credential:
         """Return the job's token where this is a job of the index's own server, else a token of the person's session.
@@ -39,7 +39,7 @@ class GiteaProvider:
         Raises IdentityError in a job that has no token to give, SessionError, ConfigError or BrokerError.
         """
         platform = _platform(index, operation)
-        if any(context.environ.get(name) == "true" for name in _ACTIONS) and _is_job_of(platform, index, context):
+        if _is_job_of(platform, index, context):
             return _job_credential(platform, context)
         if operation == "upload":
             raise SessionError(
@@ -78,6 +78,14 @@ class GiteaProvider:
         """Return the session at the index's server, or None."""
         return context.sessions.load(_platform(index))
 
+    def own_proof(self, index: Index, context: Context) -> str | None:
+        """Name the job, if its token is for the index; see :class:`indexpass._model.WithOwnProof`."""
+        platform = _platform(index)
+        if not _is_job_of(platform, index, context):
+            return None
+        _job_credential(platform, context)
+        return f"this job at {platform}"
+
 
 def _platform(index: Index, operation: Operation = "read") -> str:
     """Return the URL of the server that has the index, or takes its uploads. Raises ConfigError if it has none."""
@@ -92,7 +100,9 @@ def _platform(index: Index, operation: Operation = "read") -> str:
 
 
 def _is_job_of(platform: str, index: Index, context: Context) -> bool:
-    """Does this job run for the server that has the index: the same scheme, host and port, and the same folder?"""
+    """Is this a job of the server that has the index: of the same scheme, host and port, and the same folder?"""
+    if not any(context.environ.get(name) == "true" for name in _ACTIONS):
+        return False
     try:
         server = IndexUrl.parse(context.environ.get("GITHUB_SERVER_URL", ""))
     except UrlError:

@@ -70,7 +70,7 @@ class _Place(NamedTuple):
 
 
 class GitHubProvider:
-    """Issues the job's token, an App's installation token, or a person's; implements Provider and SignIn."""
+    """Issues the job's token, an App's installation token, or a person's; implements Provider, SignIn, WithOwnProof."""
 
     def issue(self, index: Index, operation: Operation, context: Context) -> Credential:
         """Return a credential for cloning: the job's where it is enough, else the App's, else the person's.
@@ -86,13 +86,7 @@ class GitHubProvider:
             return Credential(USERNAME, job_token, context.now(), expires_at=None, is_kept=False)
         if any(key in index.options for key in APP_OPTIONS):
             return _issue_installation_token(place, index, context)
-        if "client-id" not in index.options and context.environ.get("GITHUB_ACTIONS") == "true":
-            raise IdentityError(
-                f"the token of a job reads its own repository only, and {index.url} is not"
-                f" {context.environ.get('GITHUB_REPOSITORY', 'it')} or the job has no GITHUB_TOKEN",
-                hint="add to the workflow: env: GITHUB_TOKEN: ${{ github.token }}, with permissions: contents: read; or"
-                " let a GitHub App in, by app-id, installation-id and key-file",
-            )
+        _refuse_strange_job(index, context)
         asked_at = context.now()
         grant = _oauth_app.renew(_app(place, index), context, index)
         return Credential(USERNAME, grant.access_token, asked_at, asked_at + grant.expires_in)
@@ -123,6 +117,16 @@ class GitHubProvider:
         """Return the person's session for the index, or None."""
         return context.sessions.load(str(index.url)) if "client-id" in index.options else None
 
+    def own_proof(self, index: Index, context: Context) -> str | None:
+        """Name the job or the App; see :class:`indexpass._model.WithOwnProof`."""
+        place = _Place.of(index)
+        if _job_token(place, context):
+            return f"this job of {place.owner}/{place.repository} at {place.platform} (GITHUB_TOKEN)"
+        if any(key in index.options for key in APP_OPTIONS):
+            return f"the GitHub App {index.options.get('app-id', '')}".strip()
+        _refuse_strange_job(index, context)
+        return None
+
 
 def _job_token(place: _Place, context: Context) -> Secret | None:
     """Return the job's token if this is a job of the very repository, on the very GitHub; else None."""
@@ -138,6 +142,17 @@ def _job_token(place: _Place, context: Context) -> Secret | None:
     )
     token = environ.get("GITHUB_TOKEN") if is_own else None
     return Secret(token) if token else None
+
+
+def _refuse_strange_job(index: Index, context: Context) -> None:
+    """Raise IdentityError in a job whose token is not for the index, if nobody can sign in either."""
+    if "client-id" not in index.options and context.environ.get("GITHUB_ACTIONS") == "true":
+        raise IdentityError(
+            f"the token of a job reads its own repository only, and {index.url} is not"
+            f" {context.environ.get('GITHUB_REPOSITORY', 'it')} or the job has no GITHUB_TOKEN",
+            hint="add to the workflow: env: GITHUB_TOKEN: ${{ github.token }}, with permissions: contents: read; or"
+            " let a GitHub App in, by app-id, installation-id and key-file",
+        )
 
 
 def _issue_installation_token(place: _Place, index: Index, context: Context) -> Credential:

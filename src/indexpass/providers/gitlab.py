@@ -64,7 +64,7 @@ class _Place(NamedTuple):
 
 
 class GitLabProvider:
-    """Issues the job token in CI, and deploy tokens to people; implements Provider and SignIn."""
+    """Issues the job token in CI, and deploy tokens to people; implements Provider, SignIn, WithOwnProof."""
 
     def issue(self, index: Index, operation: Operation, context: Context) -> Credential:
         """Return the job token where this is a job of the index's own GitLab, else a new deploy token.
@@ -72,16 +72,10 @@ class GitLabProvider:
         Raises IdentityError in a job of another GitLab, SessionError, ConfigError or BrokerError.
         """
         place = _Place.of(index, operation)
-        job_token = context.environ.get("CI_JOB_TOKEN")
-        if job_token and _is_job_of(place, index, context):
+        job_token = _job_token(place, index, context)
+        if job_token:
             # It ends with its job, and the next job on the same machine has another.
-            return Credential(JOB_USERNAME, Secret(job_token), context.now(), expires_at=None, is_kept=False)
-        if job_token and "client-id" not in index.options:
-            raise IdentityError(
-                f"this job runs for {context.environ.get('CI_SERVER_URL') or 'an unnamed GitLab'}, so its token is not"
-                f" for {place.platform}",
-                hint='make a deploy token there, and configure the index with provider = "static"',
-            )
+            return Credential(JOB_USERNAME, job_token, context.now(), expires_at=None, is_kept=False)
         grant = _oauth_app.renew(_app(place, index), context, index)
         return _mint(place, operation, grant.access_token, context)
 
@@ -112,6 +106,30 @@ class GitLabProvider:
     def session(self, index: Index, context: Context) -> Session | None:
         """Return the session at the index's GitLab, or None."""
         return context.sessions.load(_Place.of(index).platform) if "client-id" in index.options else None
+
+    def own_proof(self, index: Index, context: Context) -> str | None:
+        """Name the job, if its token is for the index; see :class:`indexpass._model.WithOwnProof`."""
+        place = _Place.of(index)
+        return f"this job at {place.platform} (CI_JOB_TOKEN)" if _job_token(place, index, context) else None
+
+
+def _job_token(place: _Place, index: Index, context: Context) -> Secret | None:
+    """Return the job's token if this is a job of the index's own GitLab, or None where a person may sign in.
+
+    Raises IdentityError in a job of another GitLab at which nobody can sign in.
+    """
+    job_token = context.environ.get("CI_JOB_TOKEN")
+    if not job_token:
+        return None
+    if _is_job_of(place, index, context):
+        return Secret(job_token)
+    if "client-id" in index.options:
+        return None
+    raise IdentityError(
+        f"this job runs for {context.environ.get('CI_SERVER_URL') or 'an unnamed GitLab'}, so its token is not"
+        f" for {place.platform}",
+        hint='make a deploy token there, and configure the index with provider = "static"',
+    )
 
 
 def _is_job_of(place: _Place, index: Index, context: Context) -> bool:

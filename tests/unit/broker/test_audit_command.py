@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from indexpass._cli import main
+from indexpass._table import indented, render
 from indexpass.broker.commands import audit as command
 from indexpass.broker.commands.moments import parse_moment
-from indexpass.broker.commands.table import indented, render
 from indexpass.broker.service import Broker
 from indexpass.broker.settings import starter
 from indexpass.broker.settings.file import load

@@ -6,10 +6,14 @@ No password, key or token is ever printed, or taken from the command line, but w
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from indexpass.errors import IndexpassError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _COMMANDS = {
     "audit": "indexpass.broker.commands.audit:audit",
@@ -46,6 +50,13 @@ class _Commands(click.Group):
                 hint="pip install 'indexpass[broker]'",
             ) from error
         return command if isinstance(command, click.Command) else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without loading any: click would load all of them for their help."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  # for shells alone
+
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(cls=_Commands)

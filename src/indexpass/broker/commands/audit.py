@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from indexpass.broker.commands import table
+from indexpass import _table
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.commands.moments import parse_moment, shown
 from indexpass.broker.settings import file as settings_file
@@ -126,7 +126,7 @@ def _print(entries: Iterable[Entry], *, as_json: bool, has_head: bool = True) ->
         for entry in entries:
             click.echo(json.dumps(entry.to_json()))
         return
-    width = table.terminal_width()
+    width = _table.terminal_width()
     page: list[Entry] = []
     for entry in entries:
         page.append(entry)
@@ -140,13 +140,13 @@ def _print(entries: Iterable[Entry], *, as_json: bool, has_head: bool = True) ->
 
 
 def _print_page(page: list[Entry], width: int | None, *, has_head: bool) -> None:
-    head, *lines = table.render(_HEAD, [_row(entry) for entry in page], cut=(4, 3), width=width)
+    head, *lines = _table.render(_HEAD, [_row(entry) for entry in page], cut=(4, 3), width=width)
     if has_head:
         click.secho(head, bold=True)
     for entry, line in zip(page, lines, strict=True):
         click.secho(line, fg="red" if entry.result == "denied" else None)
         if entry.reason:
-            click.echo(table.indented(entry.reason, width))
+            click.echo(_table.indented(entry.reason, width))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from indexpass._waiting import waiting
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.settings import file as settings_file
 from indexpass.broker.state import database as state_database
@@ -56,7 +57,7 @@ def status(folder: Path, *, as_json: bool) -> None:
     where = settings_file.load(folder.absolute()).database
     engine = state_database.create(where)
     try:
-        with engine.connect().execution_options(is_reading=True) as connection:
+        with waiting(f"asking {where.url}"), engine.connect().execution_options(is_reading=True) as connection:
             found = migrations.read_version(connection)
     except SQLAlchemyError as error:
         raise state_database.unopened(where, error) from error
@@ -83,7 +84,8 @@ def upgrade(folder: Path, *, as_json: bool) -> None:
     """  # noqa: D301  # click wants the character itself
     where = settings_file.load(folder.absolute()).database
     try:
-        before = migrations.upgrade(where)
+        with waiting(f"changing the tables of {where.url}"):
+            before = migrations.upgrade(where)
     except SQLAlchemyError as error:
         raise state_database.unopened(where, error) from error
     if as_json:

@@ -21,6 +21,7 @@ import click
 from indexpass._http import HttpClient
 from indexpass._model import Answer
 from indexpass._secret import Secret
+from indexpass._waiting import waiting
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.explain import Explanation, explain_access, explain_identity, is_made_here, show
 from indexpass.broker.guarding.check import Checker
@@ -83,7 +84,8 @@ def explain(  # noqa: PLR0913  # one for each option
             if is_made_here(settings, secret):
                 click.echo("This broker is named as the issuer, but none of its keys made the token.", err=True)
             verifier = _verifier(settings, now, _read(jwks) if jwks else None)
-            found = explain_identity(settings, verifier, secret, index, operation, broker=broker)
+            with waiting("asking for the keys of the token's issuer"):
+                found = explain_identity(settings, verifier, secret, index, operation, broker=broker)
     if as_json:
         click.echo(json.dumps(_document(found, index, operation), indent=2))
     else:

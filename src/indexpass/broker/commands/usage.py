@@ -11,7 +11,7 @@ import click
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from indexpass.broker.commands import table
+from indexpass import _table
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.commands.moments import parse_moment, shown
 from indexpass.broker.settings import file as settings_file
@@ -105,7 +105,7 @@ def _print(found: Iterator[Used], *, as_json: bool) -> None:
     if not rows:
         click.echo("Nothing of the kind was fetched.", err=True)
         return
-    head, *lines = table.render(_HEAD, rows, cut=(2, 0), width=table.terminal_width(), right=(4,))
+    head, *lines = _table.render(_HEAD, rows, cut=(2, 0), width=_table.terminal_width(), right=(4,))
     click.secho(head, bold=True)
     for line in lines:
         click.echo(line)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexpass import _table
 from indexpass._secret import Secret
 from indexpass.broker import people
-from indexpass.broker.commands import moments, table
+from indexpass.broker.commands import moments
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.settings import file as settings_file
 from indexpass.broker.settings.table import nearest
@@ -142,7 +143,7 @@ def list_users(folder: Path, *, as_json: bool) -> None:
         for each in found
     ]
     head = ("NAME", "KIND", "SINCE", "LAST SIGN-IN", "STATE")
-    for line in table.render(head, rows, cut=(0,), width=table.terminal_width()):
+    for line in _table.render(head, rows, cut=(0,), width=_table.terminal_width()):
         click.echo(line)
 
 
