@@ -23,6 +23,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "plugin-docs").rglob("*.md")])
 CONFIGURATION = ROOT / "plugin-docs/reference/configuration.md"
 BROKER_SETTINGS = ROOT / "plugin-docs/reference/broker-settings.md"
 ERRORS = ROOT / "plugin-docs/reference/errors.md"
+COMMANDS = ROOT / "plugin-docs/reference/cli.md"
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -52,8 +53,8 @@ def shell_lines(page: Path) -> Iterator[str]:
 def commands(page: Path) -> list[list[str]]:
     """Return every ``indexpass …`` that the page tells to run, as words."""
     lines = [*shell_lines(page), *_CODE_SPAN.findall(prose(page))]
-    found = [shlex.split(line, comments=True) for line in lines if "indexpass " in line and "…" not in line]
-    return [words[1:] for words in found if words and Path(words[0]).name == "indexpass"]
+    ours = [line for line in lines if re.match(r"(\S*/)?indexpass ", line) and "…" not in line]
+    return [shlex.split(line, comments=True)[1:] for line in ours]
 
 
 def table(page: Path, heading: str) -> list[str]:
@@ -78,6 +79,8 @@ def unknown_word(words: list[str]) -> str | None:
     command: click.Command = _cli.main
     context = click.Context(command, info_name="indexpass")
     for word in words:
+        if word == "--":
+            return None  # what follows is another program's
         if word.startswith("-"):
             options = {name for parameter in command.get_params(context) for name in parameter.opts}
             if word.partition("=")[0] not in options:
@@ -163,6 +166,11 @@ def test_every_variable_in_a_page_is_known_to_the_source(page: Path) -> None:
 def test_the_reference_lists_every_error_code_once() -> None:
     codes = [code for source in SOURCES for code in _ERROR_CODE.findall(source.read_text(encoding="utf-8"))]
     assert sorted(table(ERRORS, "The codes")) == sorted(codes)
+
+
+def test_the_reference_lists_the_exit_codes_as_the_code_knows_them() -> None:
+    codes = (0, _cli.EXIT_FAILED, click.UsageError.exit_code, _cli.EXIT_SIGN_IN_NEEDED)
+    assert table(COMMANDS, "Exit codes") == [str(code) for code in codes]
 
 
 def test_the_reference_lists_the_codes_of_refusals_as_the_code_knows_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import email.parser
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -120,7 +121,12 @@ def test_the_entry_points_are_those_of_the_project(wheel: zipfile.Path) -> None:
     parser = configparser.ConfigParser(delimiters="=")
     parser.read_string((wheel / INFO / "entry_points.txt").read_text(encoding="utf-8"))
     assert {section: dict(parser[section]) for section in parser.sections()} == {
-        "console_scripts": {"indexpass": "indexpass._cli:main"},
+        "console_scripts": {
+            "docker-credential-indexpass": "indexpass._cli.helper:run_docker",
+            "git-credential-indexpass": "indexpass._cli.helper:run_git",
+            "indexpass": "indexpass._cli:main",
+            "indexpass-bazel": "indexpass._cli.helper:run_bazel",
+        },
         "keyring.backends": {"indexpass": "indexpass.keyring_backend"},
         "poetry.application.plugin": {"indexpass": "indexpass.poetry_plugin:IndexpassPlugin"},
     }
@@ -201,16 +207,22 @@ def test_a_url_that_is_not_ours_is_answered_without_anything_heavy(
     assert not _roots(added) & HEAVY
 
 
-def test_every_public_name_can_be_imported(installed: Path) -> None:
-    script = "import indexpass; print(*[getattr(indexpass, name).__name__ for name in indexpass.__all__])"
-    assert _run(installed, script).split() == [
-        "Credential",
-        "Index",
-        "IndexUrl",
-        "IndexpassError",
-        "Secret",
-        "get_credential",
-    ]
+@pytest.mark.parametrize("module", ["indexpass", "indexpass.testing"])
+def test_every_public_name_can_be_imported(installed: Path, module: str) -> None:
+    script = f"import {module} as m; print(*[name for name in m.__all__ if getattr(m, name)], sep='\\n')"
+    page = (ROOT / "plugin-docs/reference/python-api.md").read_text(encoding="utf-8")
+    told = page.partition(f"## Names of {module}\n")[2].partition("\n## ")[0]
+    assert _run(installed, script).split() == re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE)
+
+
+def test_importing_the_test_kit_brings_in_neither_pytest_nor_anything_heavy(installed: Path) -> None:
+    added = _modules_added(installed, before="import __future__, typing", by="import indexpass.testing")
+    assert added == {"indexpass", "indexpass.testing"}
+
+
+def test_the_doubles_of_the_test_kit_need_no_extra(installed: Path) -> None:
+    by = "from indexpass.testing import FakeBroker, FakeIndex, FakePlatform, make_context, make_index, look_alikes"
+    assert not _roots(_modules_added(installed, before="", by=by)) & {"pytest", "starlette", "uvicorn", "jwt"}
 
 
 def test_keyring_finds_the_backend(installed: Path) -> None:

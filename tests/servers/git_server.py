@@ -64,37 +64,22 @@ class _Handler(BaseHTTPRequestHandler):
         if not verdict.ok:
             self._answer(verdict.status_code, [("WWW-Authenticate", verdict.headers["WWW-Authenticate"])], b"")
             return
-        self._run_backend(path, query, body)
+        self._answer(
+            *run_backend(
+                self.server.folder,
+                self.command,
+                path.removeprefix("/git"),
+                query=query,
+                kind=self.headers.get("Content-Type", ""),
+                encoding=self.headers.get("Content-Encoding", ""),
+                body=body,
+            )
+        )
 
     do_POST = do_GET  # noqa: N815  # the name that http.server calls
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
-
-    def _run_backend(self, path: str, query: str, body: bytes) -> None:
-        done = subprocess.run(
-            ["git", "http-backend"],
-            input=body,
-            capture_output=True,
-            timeout=BACKEND_SECONDS,
-            check=True,
-            env={
-                "PATH": os.environ["PATH"],
-                "GIT_PROJECT_ROOT": str(self.server.folder),
-                "GIT_HTTP_EXPORT_ALL": "1",
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "REQUEST_METHOD": self.command,
-                "PATH_INFO": path.removeprefix("/git"),
-                "QUERY_STRING": query,
-                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-                "CONTENT_LENGTH": str(len(body)),
-            },
-        )
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        headers = [tuple(line.split(": ", 1)) for line in head.decode().split("\r\n")]
-        status = next((value for name, value in headers if name == "Status"), "200")
-        self._answer(int(status[:3]), [(name, value) for name, value in headers if name != "Status"], content)
 
     def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         self.send_response(status)
@@ -103,6 +88,35 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+def run_backend(  # noqa: PLR0913  # what CGI tells
+    folder: Path, method: str, path: str, *, query: str, kind: str, encoding: str, body: bytes
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Return what git's own ``http-backend`` answers for the bare repositories in ``folder``: status, headers, body."""
+    done = subprocess.run(
+        ["git", "http-backend"],
+        input=body,
+        capture_output=True,
+        timeout=BACKEND_SECONDS,
+        check=True,
+        env={
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(folder),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": kind,
+            "HTTP_CONTENT_ENCODING": encoding,
+            "CONTENT_LENGTH": str(len(body)),
+        },
+    )
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    lines = [line.partition(": ") for line in head.decode().split("\r\n")]
+    status = next((value for name, _, value in lines if name == "Status"), "200")
+    return int(status[:3]), [(name, value) for name, _, value in lines if name != "Status"], content
 
 
 @contextmanager
