@@ -170,6 +170,8 @@ def _plain(answer: Answer) -> Answer:
 
 def _with_hint(app: OAuthApp, error: BrokerRefused) -> BrokerRefused:
     hint = (
-        f"check client-id ({app.client_id}) and the application: {app.settings}" if error.reason in _WRONG_APP else ""
+        f"check client-id ({app.client_id}) and the application: {app.settings}"
+        if error.reason in _WRONG_APP
+        else f"look at the application {app.client_id} and at your account, at {app.platform}; then sign in again"
     )
     return BrokerRefused(error.message, reason=error.reason, hint=hint)

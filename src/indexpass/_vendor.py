@@ -1,22 +1,25 @@
 """Runs a platform's own library: within a bound of time, without a word on the terminal.
 
 Such a library reads files, looks up names, starts programs and asks several servers in turn, each with its own idea of
-how long to wait, and warns people who cannot do anything about it. This module knows no platform, and never
-translates what a library raises.
+how long to wait, and warns people who cannot do anything about it. This module knows of a platform only how its library
+logs, and never translates what a library raises.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from indexpass.errors import BrokerUnreachable, ExtraMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 TOTAL_SECONDS = 20.0  # as for a whole exchange with a broker
+_TALKATIVE = ("botocore", "google")  # at DEBUG, which `pip -v` sets for all, they log what is answered, tokens and all
 _Result = TypeVar("_Result")
 
 
@@ -38,7 +41,7 @@ def run_library(
             errors.append(error)
 
     worker = threading.Thread(target=run, name="indexpass-vendor", daemon=True)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _unheard():
         warnings.simplefilter("ignore")
         worker.start()
         worker.join(total_seconds)
@@ -53,3 +56,16 @@ def run_library(
             hint=f"pip install 'indexpass[{extra}]'",
         ) from error
     raise error
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Let the libraries log nothing below a warning meanwhile, whatever the program around us has set."""
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in _TALKATIVE}
+    for logger in levels:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)

@@ -28,6 +28,7 @@ from indexpass.errors import (
     SessionError,
 )
 from indexpass.providers.aws import AwsProvider
+from indexpass.testing import ProviderContract, Subject
 from servers.any_host import Reply
 from servers.aws_platform import ACCOUNT, REGION, ROLE, AwsPlatform, aws_platform, refusal, sts_refusal
 
@@ -71,9 +72,12 @@ class Machine:
     def configure(self, text: str) -> None:
         (self.folder / "config").write_text(text)
 
-    def issue(self, operation: Operation = "read", url: str = URL) -> Credential:
-        index = Index("acme", IndexUrl.parse(url), provider="aws", options=MappingProxyType(self.options))
-        context = Context(
+    def index(self, url: str = URL) -> Index:
+        return Index("acme", IndexUrl.parse(url), provider="aws", options=MappingProxyType(self.options))
+
+    @property
+    def context(self) -> Context:
+        return Context(
             http=HttpClient(),
             sessions=FileSessions(self.folder),
             identify=self._identify,
@@ -81,13 +85,24 @@ class Machine:
             environ=os.environ,
             unidentified=lambda _: self.unidentified,
         )
-        return AwsProvider().issue(index, operation, context)
+
+    def issue(self, operation: Operation = "read", url: str = URL) -> Credential:
+        return AwsProvider().issue(self.index(url), operation, self.context)
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
     with aws_platform(monkeypatch, tmp_path) as aws:
         yield Machine(aws, tmp_path, monkeypatch)
+
+
+class TestContract(ProviderContract):
+    max_requests = 0  # its library goes its own way
+
+    @pytest.fixture
+    def subject(self, machine: Machine) -> Subject:
+        machine.sign_in()
+        return Subject(AwsProvider(), machine.index(), machine.context)
 
 
 # Whose token it is
@@ -187,6 +202,17 @@ def test_what_trades_the_identity_token_is_not_signed_by_a_person(machine: Machi
         machine.issue()
     (request,) = machine.aws.asked_at("sts")
     assert "authorization" not in request.headers
+
+
+def test_no_keys_are_looked_for_where_an_identity_token_is_the_proof(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    machine.assume(moto=False)
+    machine.aws.replies["sts"] = sts_refusal(403, "AccessDenied", "Not authorized")
+    with pytest.raises(BrokerRefused):
+        machine.issue()
+    assert {request.host for request in machine.aws.server.asked} == {f"sts.{REGION}.amazonaws.com"}
 
 
 # Where it is asked

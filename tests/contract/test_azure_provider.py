@@ -26,8 +26,8 @@ from indexpass.errors import (
     SessionError,
 )
 from indexpass.providers.azure import AzureProvider
+from indexpass.testing import FarHosts, PlatformContract, Subject, http_to
 from servers.azure_platform import APP, FEEDS, LOGIN, SESSIONS, TENANT, AzurePlatform, azure_platform
-from servers.far_hosts import FarHosts, http_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,18 +73,23 @@ class Client:
     def words(self) -> str:
         return (self.folder / "words").read_text()
 
-    def issue(
-        self, operation: Operation = "read", options: dict[str, str] | None = None, url: str = FEED
-    ) -> Credential:
-        index = Index("acme", IndexUrl.parse(url), provider="azure", options=MappingProxyType(options or {}))
-        context = Context(
+    def index(self, options: dict[str, str] | None = None, url: str = FEED) -> Index:
+        return Index("acme", IndexUrl.parse(url), provider="azure", options=MappingProxyType(options or {}))
+
+    @property
+    def context(self) -> Context:
+        return Context(
             http=http_to(self.hosts),
             sessions=FileSessions(self.folder / "sessions"),
             identify=self._identify,
             now=lambda: self.now,
             environ=self.environ,
         )
-        return AzureProvider().issue(index, operation, context)
+
+    def issue(
+        self, operation: Operation = "read", options: dict[str, str] | None = None, url: str = FEED
+    ) -> Credential:
+        return AzureProvider().issue(self.index(options, url), operation, self.context)
 
 
 @pytest.fixture
@@ -93,6 +98,15 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         monkeypatch.delenv(name, raising=False)  # MSAL reads them in the environment itself
     with azure_platform() as platform:
         yield Client(platform, tmp_path)
+
+
+class TestContract(PlatformContract):
+    write_mark = "vso.packaging_write"
+
+    @pytest.fixture
+    def subject(self, client: Client) -> Subject:
+        client.sign_in()
+        return Subject(AzureProvider(), client.index(), client.context, frozenset({FEEDS, SESSIONS}))
 
 
 # People

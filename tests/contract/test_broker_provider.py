@@ -17,9 +17,19 @@ from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
 from indexpass.errors import BrokerError, BrokerMisbehaved, BrokerRefused, BrokerUnreachable, SessionError
 from indexpass.providers.broker import BrokerProvider
+from indexpass.testing import (
+    ExchangeContract,
+    FakeBroker,
+    FakeIdentity,
+    FakeIndex,
+    MemorySessions,
+    PlatformContract,
+    Subject,
+    make_context,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from servers.brokers import RunningBroker, StartBroker
@@ -93,6 +103,28 @@ def test_every_provider_in_the_table_can_be_loaded(name: str) -> None:
 
 def test_people_sign_in_at_the_broker_provider() -> None:
     assert isinstance(BrokerProvider(), SignIn)
+
+
+class TestContractOfMachines(ExchangeContract):
+    write_mark = "pypi:write"
+
+    @pytest.fixture
+    def subject(self) -> Iterator[Subject]:
+        with FakeBroker() as broker, FakeIndex(broker) as index:
+            context = make_context(identify=FakeIdentity())
+            yield Subject(BrokerProvider(), index.as_index(), context, frozenset({broker.url}))
+
+
+class TestContractOfPeople(PlatformContract):
+    write_mark = "pypi:write"
+
+    @pytest.fixture
+    def subject(self) -> Iterator[Subject]:
+        with FakeBroker() as broker, FakeIndex(broker) as index:
+            sessions = MemorySessions()
+            sessions.save(broker.sign_in())
+            context = make_context(sessions=sessions)
+            yield Subject(BrokerProvider(), index.as_index(), context, frozenset({broker.url}))
 
 
 # People

@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import jwt
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse
 
-from indexpass._model import Context, Credential, IdentityToken, Index, Operation
-from indexpass._secret import Secret
-from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
 from indexpass.errors import BrokerError, BrokerMisbehaved, BrokerRefused, BrokerUnreachable, ConfigError, IdentityError
-from indexpass.providers.cloudsmith import CloudsmithProvider
-from servers.cloudsmith_platform import CloudsmithPlatform, cloudsmith_platform
-from servers.far_hosts import FarHosts, http_to
+from indexpass.providers.cloudsmith import API, CloudsmithProvider
+from indexpass.testing import (
+    NOW,
+    ExchangeContract,
+    FakeIdentity,
+    FarHosts,
+    Reply,
+    Subject,
+    http_to,
+    make_context,
+    make_index,
+)
+from servers.cloudsmith_platform import CloudsmithPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from starlette.responses import Response
+    from indexpass._model import Credential, Index, Operation
 
-NOW = 1_800_000_000
 TOOLS = "https://dl.cloudsmith.io/basic/acme/tools/python/simple/"
 
 
 class Client:
     """A job in CI with one index of the organization ``acme``."""
 
-    def __init__(self, platform: CloudsmithPlatform, folder: Path) -> None:
+    def __init__(self, platform: CloudsmithPlatform) -> None:
         self.platform = platform
-        self.hosts = FarHosts({"https://api.cloudsmith.io": platform.url})
-        self.proof: str | None = platform.proof
-        self.audiences: list[str] = []
-        self.context = Context(
-            http=http_to(self.hosts),
-            sessions=FileSessions(folder / "sessions"),
-            identify=self._identify,
-            now=lambda: float(NOW),
-        )
+        self.hosts = FarHosts({API: platform.url})
+        self.identity = FakeIdentity(platform.proof)
+        self.context = make_context(http=http_to(self.hosts), identify=self.identity)
 
-    def _identify(self, audience: str) -> IdentityToken | None:
-        self.audiences.append(audience)
-        return IdentityToken(Secret(self.proof), "THE_CI") if self.proof else None
+    def index(self, url: str = TOOLS, **options: str) -> Index:
+        return make_index(url, provider="cloudsmith", **{"service": "ci-read", **options})
 
     def issue(self, operation: Operation = "read", url: str = TOOLS, **options: str) -> Credential:
-        settings = {"service": "ci-read", **{key.replace("_", "-"): value for key, value in options.items()}}
-        index = Index("tools", IndexUrl.parse(url), provider="cloudsmith", options=MappingProxyType(settings))
-        return CloudsmithProvider().issue(index, operation, self.context)
+        return CloudsmithProvider().issue(self.index(url, **options), operation, self.context)
 
 
 def service_of(credential: Credential) -> object:
@@ -58,9 +52,19 @@ def service_of(credential: Credential) -> object:
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
-    with cloudsmith_platform() as platform:
-        yield Client(platform, tmp_path)
+def client() -> Iterator[Client]:
+    with CloudsmithPlatform() as platform:
+        yield Client(platform)
+
+
+class TestContract(ExchangeContract):
+    max_requests = 1
+    write_mark = "ci-publish"
+
+    @pytest.fixture
+    def subject(self, client: Client) -> Subject:
+        index = client.index(upload_service="ci-publish")
+        return Subject(CloudsmithProvider(), index, client.context, frozenset({API}))
 
 
 def test_an_identity_token_yields_a_token_of_the_service_account(client: Client) -> None:
@@ -100,7 +104,7 @@ def test_the_credential_lives_as_long_as_the_token_says(client: Client, claims: 
 
 
 def test_a_token_that_is_no_jwt_counts_as_good_for_five_minutes(client: Client) -> None:
-    client.platform.response = JSONResponse({"token": "opaque"})
+    client.platform.fail(Reply(200, {"token": "opaque"}))
     assert client.issue().expires_at == NOW + 300
 
 
@@ -111,7 +115,7 @@ def test_a_token_that_is_no_jwt_counts_as_good_for_five_minutes(client: Client) 
 )
 def test_the_identity_token_is_made_for(client: Client, options: dict[str, str], audience: str) -> None:
     client.issue("read", **options)
-    assert client.audiences == [audience]
+    assert client.identity.audiences == [audience]
 
 
 def test_an_index_on_a_domain_of_ones_own_names_its_organization(client: Client) -> None:
@@ -136,61 +140,40 @@ def test_an_organization_is_never_guessed(client: Client, url: str) -> None:
 
 
 def test_uploads_elsewhere_need_the_organization_too(client: Client) -> None:
-    index = Index(
-        "tools",
-        IndexUrl.parse(TOOLS),
-        upload_url=IndexUrl.parse("https://evil.example/acme/tools/"),
-        provider="cloudsmith",
-        options=MappingProxyType({"service": "ci-read"}),
-    )
+    index = client.index()._replace(upload_url=IndexUrl.parse("https://evil.example/acme/tools/"))
     with pytest.raises(ConfigError):
         CloudsmithProvider().issue(index, "upload", client.context)
 
 
-def test_without_an_identity_token_nothing_is_asked(client: Client) -> None:
-    client.proof = None
+def test_without_an_identity_token_people_are_told_what_they_use(client: Client) -> None:
+    client.identity.token = None
     with pytest.raises(IdentityError) as caught:
         client.issue()
     assert 'provider = "static"' in caught.value.hint
-    assert client.hosts.asked == []
-
-
-def test_in_ci_the_error_is_the_one_that_says_why_there_is_no_identity_token(client: Client) -> None:
-    client.proof = None
-    client.context = client.context._replace(unidentified=lambda audience: IdentityError(f"nothing for {audience}"))
-    with pytest.raises(IdentityError, match="nothing for https://api"):
-        client.issue()
 
 
 def test_a_refusal_names_all_that_has_to_agree(client: Client) -> None:
-    client.proof = "header.of-another.signature"
+    client.identity.token = "header.of-another.signature"
     with pytest.raises(BrokerRefused, match=r"Invalid credentials\. \(the identity token came from THE_CI\)") as caught:
         client.issue()
     for name in ("organization acme", "service account ci-read", "audience https://api.cloudsmith.io"):
         assert name in caught.value.hint
-    assert client.proof not in f"{caught.value} {caught.value.hint}"
+    assert client.identity.token not in f"{caught.value} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
-    ("response", "error"),
+    ("reply", "error"),
     [
-        (JSONResponse({"detail": ["odd"]}, status_code=422), BrokerRefused),
-        (PlainTextResponse("not found", status_code=404), BrokerRefused),
-        (JSONResponse({}, status_code=500), BrokerUnreachable),
-        (JSONResponse({"token": ""}), BrokerMisbehaved),
-        (JSONResponse({"token": 7}), BrokerMisbehaved),
-        (PlainTextResponse("<html>"), BrokerMisbehaved),
+        (Reply(422, {"detail": ["odd"]}), BrokerRefused),
+        (Reply(404, "not found"), BrokerRefused),
+        (Reply(500, {}), BrokerUnreachable),
+        (Reply(200, {"token": ""}), BrokerMisbehaved),
+        (Reply(200, {"token": 7}), BrokerMisbehaved),
+        (Reply(200, "<html>"), BrokerMisbehaved),
     ],
     ids=["unprocessable", "no-json-404", "broken", "empty", "number", "no-json"],
 )
-def test_what_is_no_token_becomes_an_error(client: Client, response: Response, error: type[BrokerError]) -> None:
-    client.platform.response = response
+def test_what_is_no_token_becomes_an_error(client: Client, reply: Reply, error: type[BrokerError]) -> None:
+    client.platform.fail(reply)
     with pytest.raises(error):
         client.issue()
-
-
-def test_a_throttled_exchange_says_when_to_come_back(client: Client) -> None:
-    client.platform.response = JSONResponse({}, status_code=429, headers={"Retry-After": "40"})
-    with pytest.raises(BrokerUnreachable) as caught:
-        client.issue()
-    assert caught.value.retry_after == 40

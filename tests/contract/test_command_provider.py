@@ -31,6 +31,7 @@ from indexpass.errors import (
     SessionError,
 )
 from indexpass.providers.command import CommandProvider
+from indexpass.testing import ProviderContract, Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +85,15 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+class TestContract(ProviderContract):
+    max_requests = 0
+
+    @pytest.fixture
+    def subject(self, desk: Desk) -> Subject:
+        desk.prints(ANSWER)
+        return Subject(CommandProvider(), desk.index(), desk.context)
 
 
 # What it prints

@@ -21,6 +21,7 @@ from indexpass.errors import (
     SessionError,
 )
 from indexpass.providers.devpi import DevpiProvider
+from indexpass.testing import FakePlatform, ProviderContract, Reply, Subject
 from servers.devpi import PASSWORD
 
 if TYPE_CHECKING:
@@ -71,6 +72,18 @@ def desk(devpi: Devpi, tmp_path: Path) -> Desk:
 @pytest.fixture
 def lied_to(raw_server: RawServer, tmp_path: Path) -> Desk:
     return Desk(f"{raw_server.url}/alice/dev/+simple/", tmp_path)
+
+
+class TestContract(ProviderContract):
+    max_requests = 0
+
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Subject:
+        said = {"result": {"password": "a-token-of-devpi", "expiration": 36_000}}
+        with FakePlatform(lambda _: Reply(200, said)) as platform:
+            alice = Desk(f"{platform.url}/alice/dev/+simple/", tmp_path)
+            alice.sign_in()
+        return Subject(DevpiProvider(), alice.index, alice.context)
 
 
 def test_people_type_a_password_and_do_not_sign_in_by_browser() -> None:

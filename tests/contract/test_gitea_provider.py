@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from starlette.responses import Response
 
 from indexpass._credential import Index
 from indexpass._http import HttpClient
@@ -16,6 +15,7 @@ from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
 from indexpass.errors import BrokerRefused, BrokerUnreachable, ConfigError, IdentityError, SessionError
 from indexpass.providers.gitea import GiteaProvider
+from indexpass.testing import PlatformContract, Reply, Subject
 from servers.gitea_platform import CLIENT_ID, Gitea
 
 if TYPE_CHECKING:
@@ -80,6 +80,15 @@ def machine(gitea: Gitea, tmp_path: Path) -> Machine:
 def signed_in(machine: Machine) -> Machine:
     machine.sign_in()
     return machine
+
+
+class TestContract(PlatformContract):
+    operations = ("read",)
+    max_requests = 1
+
+    @pytest.fixture
+    def subject(self, signed_in: Machine) -> Subject:
+        return Subject(GiteaProvider(), signed_in.index, signed_in.context, frozenset({signed_in.gitea.url}))
 
 
 # Jobs
@@ -231,7 +240,7 @@ def test_an_application_that_is_unknown_is_named(signed_in: Machine) -> None:
 
 
 def test_a_server_that_is_busy_says_when_to_come_back(signed_in: Machine) -> None:
-    signed_in.gitea.failure = Response(status_code=503, headers={"Retry-After": "7"})
+    signed_in.gitea.fail(Reply(503, None, {"Retry-After": "7"}))
     with pytest.raises(BrokerUnreachable) as caught:
         signed_in.issue()
     assert caught.value.retry_after == 7

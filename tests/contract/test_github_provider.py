@@ -29,6 +29,7 @@ from indexpass.errors import (
     SessionError,
 )
 from indexpass.providers.github import GitHubProvider
+from indexpass.testing import PlatformContract, Subject
 from servers.github_platform import APP_ID, CLIENT_ID, INSTALLATION_ID, GitHub
 
 if TYPE_CHECKING:
@@ -101,6 +102,14 @@ def app(machine: Machine) -> Machine:
 def signed_in(machine: Machine) -> Machine:
     machine.sign_in()
     return machine
+
+
+class TestContract(PlatformContract):
+    operations = ("read",)
+
+    @pytest.fixture
+    def subject(self, app: Machine) -> Subject:
+        return Subject(GitHubProvider(), app.index, app.context, frozenset({app.github.url}))
 
 
 # Jobs

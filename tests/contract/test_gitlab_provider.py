@@ -28,6 +28,7 @@ from indexpass.errors import (
     SessionError,
 )
 from indexpass.providers.gitlab import GitLabProvider
+from indexpass.testing import PlatformContract, Subject
 from servers.gitlab_platform import CLIENT_ID, PROJECT, GitLab
 
 if TYPE_CHECKING:
@@ -90,6 +91,14 @@ def machine(gitlab: GitLab, tmp_path: Path) -> Machine:
 def signed_in(machine: Machine) -> Machine:
     machine.sign_in()
     return machine
+
+
+class TestContract(PlatformContract):
+    write_mark = "write_package_registry"
+
+    @pytest.fixture
+    def subject(self, signed_in: Machine) -> Subject:
+        return Subject(GitLabProvider(), signed_in.index, signed_in.context, frozenset({signed_in.gitlab.url}))
 
 
 # Jobs

@@ -26,6 +26,7 @@ from indexpass.errors import (
     SessionError,
 )
 from indexpass.providers.google import GoogleProvider
+from indexpass.testing import ProviderContract, Subject
 from servers.any_host import Reply
 from servers.google_platform import (
     ACCOUNT,
@@ -74,9 +75,12 @@ class Machine:
     def sign_in(self, refresh_token: str = GOOD_REFRESH_TOKEN) -> None:
         write_person(self.folder / "gcloud", refresh_token)
 
-    def issue(self, operation: Operation = "read", url: str = URL) -> Credential:
-        index = Index("acme", IndexUrl.parse(url), provider="google", options=MappingProxyType(self.options))
-        context = Context(
+    def index(self, url: str = URL) -> Index:
+        return Index("acme", IndexUrl.parse(url), provider="google", options=MappingProxyType(self.options))
+
+    @property
+    def context(self) -> Context:
+        return Context(
             http=HttpClient(),
             sessions=FileSessions(self.folder),
             identify=self._identify,
@@ -84,7 +88,9 @@ class Machine:
             environ=os.environ,
             unidentified=lambda _: self.unidentified,
         )
-        return GoogleProvider().issue(index, operation, context)
+
+    def issue(self, operation: Operation = "read", url: str = URL) -> Credential:
+        return GoogleProvider().issue(self.index(url), operation, self.context)
 
 
 @pytest.fixture
@@ -96,6 +102,15 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
 def life(credential: Credential) -> float:
     assert credential.expires_at is not None
     return credential.expires_at - credential.issued_at
+
+
+class TestContract(ProviderContract):
+    max_requests = 0  # its library goes its own way
+
+    @pytest.fixture
+    def subject(self, machine: Machine) -> Subject:
+        machine.sign_in()
+        return Subject(GoogleProvider(), machine.index(), machine.context)
 
 
 # A machine that can prove who it is

@@ -31,6 +31,7 @@ from indexpass.identity.google import GoogleSource
 from indexpass.identity.kubernetes import KubernetesSource
 from indexpass.identity.spiffe import SpiffeSource
 from indexpass.providers.broker import BrokerProvider
+from indexpass.testing import IdentitySourceContract, SourceSubject
 from servers.ci_platforms import ENTRA_AUDIENCE, Platforms, platforms, write_program
 from servers.issuers import Issuer
 
@@ -219,21 +220,19 @@ def test_a_source_does_not_apply_where_nothing_speaks_for_it_and_says_why(name: 
     assert fit.reason
 
 
-@pytest.mark.parametrize("make", ALL)
-def test_a_source_applies_where_its_platform_is_and_asks_nobody_to_know(
-    world: World, make: Callable[[World], Place]
-) -> None:
-    place = make(world)
-    assert place.source.examine(AUDIENCE, place.environ).source
-    assert world.platforms.asked == []
+class TestContract(IdentitySourceContract):
+    audience = AUDIENCE
+
+    @pytest.fixture(params=ALL)
+    def subject(self, request: pytest.FixtureRequest, world: World) -> SourceSubject:
+        place: Place = request.param(world)
+        surroundings = Surroundings(place.environ, HttpClient(), lambda: 0.0)
+        return SourceSubject(place.source, surroundings, place.token, lambda: len(world.platforms.asked))
 
 
-@pytest.mark.parametrize("make", ALL)
-def test_a_source_proves_with_the_token_that_its_platform_gives(world: World, make: Callable[[World], Place]) -> None:
-    place = make(world)
-    token = place.prove()
-    assert token.secret.reveal() == (place.token or world.platforms.given[-1])
-    assert token.source == place.source.examine(AUDIENCE, place.environ).source
+@pytest.mark.parametrize("make", ENDPOINTS)
+def test_a_platform_s_answer_is_the_token(world: World, make: Callable[[World], Place]) -> None:
+    assert make(world).prove().secret.reveal() == world.platforms.given[-1]
 
 
 @pytest.mark.parametrize("make", FREE)

@@ -2,61 +2,57 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse
 
-from indexpass._http import HttpClient
-from indexpass._model import Context, Credential, IdentityToken, Index, Operation
-from indexpass._secret import Secret
-from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
 from indexpass.errors import BrokerError, BrokerMisbehaved, BrokerRefused, BrokerUnreachable, ConfigError, IdentityError
 from indexpass.providers.jfrog import JFrogProvider
-from servers.jfrog_platform import JFrogPlatform, jfrog_platform
+from indexpass.testing import NOW, ExchangeContract, FakeIdentity, Reply, Subject, make_context, make_index
+from servers.jfrog_platform import JFrogPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from starlette.responses import Response
-
-NOW = 1_800_000_000.0
+    from indexpass._model import Credential, Index, Operation
 
 
 class Client:
     """A job in CI with one index on the platform."""
 
-    def __init__(self, platform: JFrogPlatform, folder: Path) -> None:
+    def __init__(self, platform: JFrogPlatform) -> None:
         self.platform = platform
-        self.proof: str | None = platform.proof
-        self.audiences: list[str] = []
-        self.context = Context(
-            http=HttpClient(), sessions=FileSessions(folder / "sessions"), identify=self._identify, now=lambda: NOW
-        )
+        self.identity = FakeIdentity(platform.proof)
+        self.context = make_context(identify=self.identity)
 
-    def _identify(self, audience: str) -> IdentityToken | None:
-        self.audiences.append(audience)
-        return IdentityToken(Secret(self.proof), "THE_CI") if self.proof else None
+    def index(self, **options: str) -> Index:
+        url = f"{self.platform.url}/artifactory/api/pypi/tools/simple"
+        return make_index(url, provider="jfrog", **{"oidc_provider": "ci", **options})
 
     def issue(self, operation: Operation = "read", **options: str) -> Credential:
-        settings = {"oidc-provider": "ci", **{key.replace("_", "-"): value for key, value in options.items()}}
-        url = IndexUrl.parse(f"{self.platform.url}/artifactory/api/pypi/tools/simple")
-        index = Index("tools", url, provider="jfrog", options=MappingProxyType(settings))
-        return JFrogProvider().issue(index, operation, self.context)
+        return JFrogProvider().issue(self.index(**options), operation, self.context)
 
 
 @pytest.fixture
 def platform() -> Iterator[JFrogPlatform]:
-    with jfrog_platform() as running:
+    with JFrogPlatform() as running:
         yield running
 
 
 @pytest.fixture
-def client(platform: JFrogPlatform, tmp_path: Path) -> Client:
-    return Client(platform, tmp_path)
+def client(platform: JFrogPlatform) -> Client:
+    return Client(platform)
+
+
+class TestContract(ExchangeContract):
+    max_requests = 1
+    write_mark = "publishers"
+
+    @pytest.fixture
+    def subject(self, client: Client) -> Subject:
+        mappings = {"identity_mapping": "readers", "upload_identity_mapping": "publishers"}
+        return Subject(JFrogProvider(), client.index(**mappings), client.context, frozenset({client.platform.url}))
 
 
 def test_an_identity_token_yields_the_access_token_and_the_user_that_jfrog_names(client: Client) -> None:
@@ -85,13 +81,13 @@ def test_a_user_that_is_not_said_is_empty(client: Client) -> None:
 )
 def test_the_identity_token_is_made_for(client: Client, options: dict[str, str], audience: str | None) -> None:
     client.issue("read", **options)
-    assert client.audiences == [audience or client.platform.url]
+    assert client.identity.audiences == [audience or client.platform.url]
 
 
 def test_the_project_is_named_if_it_is_configured(client: Client) -> None:
     client.issue(project="tls")
     client.issue()
-    assert [asked.get("project_key") for asked in client.platform.requests] == ["tls", None]
+    assert [asked.json.get("project_key") for asked in client.platform.asked] == ["tls", None]
 
 
 @pytest.mark.parametrize(
@@ -110,30 +106,21 @@ def test_the_identity_mapping_is(client: Client, operation: Operation, options: 
 
 @pytest.mark.parametrize("place", ["upload_url", "files_url"])
 def test_no_token_is_issued_for_an_index_that_is_elsewhere_as_well(client: Client, place: str) -> None:
-    index = Index("tools", IndexUrl.parse(f"{client.platform.url}/artifactory/api/pypi/tools/simple"), provider="jfrog")
-    index = index._replace(**{place: IndexUrl.parse("https://evil.example/")})  # type: ignore[arg-type]  # either one
+    index = client.index()._replace(**{place: IndexUrl.parse("https://evil.example/")})  # type: ignore[arg-type]  # either one
     with pytest.raises(ConfigError, match="goes nowhere else"):
         JFrogProvider().issue(index, "upload", client.context)
-    assert client.platform.requests == []
+    assert client.platform.asked == []
 
 
-def test_without_an_identity_token_nothing_is_asked(client: Client) -> None:
-    client.proof = None
+def test_without_an_identity_token_people_are_told_what_they_use(client: Client) -> None:
+    client.identity.token = None
     with pytest.raises(IdentityError, match="nothing here proves") as caught:
         client.issue()
     assert 'provider = "static"' in caught.value.hint
-    assert client.platform.requests == []
-
-
-def test_in_ci_the_error_is_the_one_that_says_why_there_is_no_identity_token(client: Client) -> None:
-    client.proof = None
-    client.context = client.context._replace(unidentified=lambda audience: IdentityError(f"nothing for {audience}"))
-    with pytest.raises(IdentityError, match="nothing for http"):
-        client.issue()
 
 
 def test_a_token_that_no_mapping_matches_is_refused_with_the_settings_to_check(client: Client) -> None:
-    client.proof = "header.of-another.signature"
+    client.identity.token = "header.of-another.signature"
     with pytest.raises(BrokerRefused, match="came from THE_CI") as caught:
         client.issue()
     assert caught.value.reason == "UNAUTHORIZED"
@@ -141,10 +128,10 @@ def test_a_token_that_no_mapping_matches_is_refused_with_the_settings_to_check(c
 
 
 def test_no_token_is_in_the_words_of_a_refusal(client: Client) -> None:
-    client.proof = f"header.{'of-another' * 10}.signature"
+    client.identity.token = f"header.{'of-another' * 10}.signature"
     with pytest.raises(BrokerRefused) as caught:
         client.issue()
-    assert client.proof not in f"{caught.value} {caught.value.hint}"
+    assert client.identity.token not in f"{caught.value} {caught.value.hint}"
 
 
 def test_an_integration_that_does_not_exist_is_named(client: Client) -> None:
@@ -154,26 +141,19 @@ def test_an_integration_that_does_not_exist_is_named(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "error"),
+    ("reply", "error"),
     [
-        (JSONResponse({}, status_code=403), BrokerRefused),
-        (JSONResponse({"errors": "none"}, status_code=400), BrokerRefused),
-        (PlainTextResponse("gone", status_code=404), BrokerRefused),
-        (JSONResponse({}, status_code=503), BrokerUnreachable),
-        (JSONResponse({"username": "ci"}), BrokerMisbehaved),
-        (JSONResponse({"access_token": "a", "expires_in": "soon"}), BrokerMisbehaved),
-        (PlainTextResponse("<html>"), BrokerMisbehaved),
+        (Reply(403, {}), BrokerRefused),
+        (Reply(400, {"errors": "none"}), BrokerRefused),
+        (Reply(404, "gone"), BrokerRefused),
+        (Reply(503, {}), BrokerUnreachable),
+        (Reply(200, {"username": "ci"}), BrokerMisbehaved),
+        (Reply(200, {"access_token": "a", "expires_in": "soon"}), BrokerMisbehaved),
+        (Reply(200, "<html>"), BrokerMisbehaved),
     ],
     ids=["forbidden", "odd-errors", "not-jfrog", "not-ready", "no-token", "no-seconds", "no-json"],
 )
-def test_what_is_no_token_becomes_an_error(client: Client, response: Response, error: type[BrokerError]) -> None:
-    client.platform.response = response
+def test_what_is_no_token_becomes_an_error(client: Client, reply: Reply, error: type[BrokerError]) -> None:
+    client.platform.fail(reply)
     with pytest.raises(error):
         client.issue()
-
-
-def test_a_throttled_exchange_says_when_to_come_back(client: Client) -> None:
-    client.platform.response = JSONResponse({}, status_code=429, headers={"Retry-After": "17"})
-    with pytest.raises(BrokerUnreachable) as caught:
-        client.issue()
-    assert caught.value.retry_after == 17

@@ -6,12 +6,9 @@ documented to.
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -28,6 +25,7 @@ from indexpass._sessions import FileSessions
 from indexpass._url import IndexUrl
 from indexpass.errors import BrokerRefused, BrokerUnreachable, ConfigError, IndexpassError, SessionError
 from indexpass.providers.static import StaticProvider
+from indexpass.testing import FakeIndex, ProviderContract, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,35 +80,22 @@ def key_file(tmp_path: Path) -> Path:
     return path
 
 
-class Platform(ThreadingHTTPServer):
-    """An index that takes one key, with any user name."""
+class TestContract(ProviderContract):
+    max_requests = 0
 
-    daemon_threads = True
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/simple/"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:
-        sent = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
-        self.send_response(200 if KEY in sent.split(":") else 401)
-        self.send_header("WWW-Authenticate", 'Basic realm="packages"')
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+    @pytest.fixture(params=["variable", "file", "kept"])
+    def subject(self, request: pytest.FixtureRequest, desk: Desk, key_file: Path) -> Subject:
+        desk.environ["ACME_KEY"] = KEY
+        desk.keep()
+        options = {"variable": {"key_variable": "ACME_KEY"}, "file": {"key_file": str(key_file)}, "kept": {}}
+        return Subject(StaticProvider(), index(**options[request.param]), desk.context)
 
 
 @pytest.fixture
-def platform() -> Iterator[Platform]:
-    with Platform(("127.0.0.1", 0), _Handler) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def platform() -> Iterator[FakeIndex]:
+    """An index that takes one key, as user name or as password."""
+    with FakeIndex(lambda username, password: KEY in (username, password)) as index:
+        yield index
 
 
 def test_people_type_a_key_and_do_not_sign_in_by_browser() -> None:
@@ -287,17 +272,17 @@ def test_the_end_of_a_key_is_foreseen(expires: str | None, words: str | None) ->
 # Typing a key
 
 
-def test_a_key_that_the_index_takes_is_kept(desk: Desk, platform: Platform) -> None:
-    session, credential = desk.sign_in(platform.url, f" {KEY}\n", username="pypi")
+def test_a_key_that_the_index_takes_is_kept(desk: Desk, platform: FakeIndex) -> None:
+    session, credential = desk.sign_in(platform.index_url, f" {KEY}\n", username="pypi")
     assert credential.secret == Secret(KEY)
-    assert desk.sessions.load(platform.url) == session
-    assert (session.broker, session.user) == (platform.url, "pypi")
+    assert desk.sessions.load(platform.index_url) == session
+    assert (session.broker, session.user) == (platform.index_url, "pypi")
 
 
-def test_a_key_that_the_index_refuses_is_not_kept(desk: Desk, platform: Platform) -> None:
+def test_a_key_that_the_index_refuses_is_not_kept(desk: Desk, platform: FakeIndex) -> None:
     with pytest.raises(BrokerRefused, match="refuses this key"):
-        desk.sign_in(platform.url, "mistyped")
-    assert desk.sessions.load(platform.url) is None
+        desk.sign_in(platform.index_url, "mistyped")
+    assert desk.sessions.load(platform.index_url) is None
 
 
 def test_a_key_for_an_index_that_is_away_is_not_kept(desk: Desk) -> None:
@@ -305,8 +290,8 @@ def test_a_key_for_an_index_that_is_away_is_not_kept(desk: Desk) -> None:
         desk.sign_in("http://127.0.0.1:9/simple/", KEY)
 
 
-def test_a_key_as_user_name_is_no_name_for_people(desk: Desk, platform: Platform) -> None:
-    session, credential = desk.sign_in(platform.url, KEY, key_as="username")
+def test_a_key_as_user_name_is_no_name_for_people(desk: Desk, platform: FakeIndex) -> None:
+    session, credential = desk.sign_in(platform.index_url, KEY, key_as="username")
     assert credential.username == KEY
     assert session.user == ""
 
@@ -350,9 +335,9 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, platform: Platform) -> Home:
+def home(tmp_path: Path, platform: FakeIndex) -> Home:
     (tmp_path / "home").mkdir(mode=0o700)
-    return Home(tmp_path / "home", platform.url)
+    return Home(tmp_path / "home", platform.index_url)
 
 
 def test_login_asks_for_the_key_without_showing_it_and_token_hands_it_out(home: Home) -> None:
@@ -380,10 +365,10 @@ def test_status_says_whose_key_it_is_and_warns_of_its_end(tmp_path: Path) -> Non
 
 
 def test_pip_is_told_that_the_index_refuses_a_key_which_was_ended_there(
-    desk: Desk, platform: Platform, tmp_path: Path
+    desk: Desk, platform: FakeIndex, tmp_path: Path
 ) -> None:
     desk.environ["ACME_KEY"] = "ended"
-    wanted = index(platform.url, key_variable="ACME_KEY")
+    wanted = index(platform.index_url, key_variable="ACME_KEY")
     resolver = Resolver(
         lambda: (wanted,),
         Cache(tmp_path / "credentials"),
@@ -392,7 +377,7 @@ def test_pip_is_told_that_the_index_refuses_a_key_which_was_ended_there(
         time.time,
         run=lambda: "pip",
     )
-    resolver.credential(platform.url)
-    with pytest.raises(IndexpassError, match="refuses the credential from static") as caught:
-        resolver.credential(platform.url)
-    assert caught.value.hint.endswith("indexpass status acme")
+    resolver.credential(platform.index_url)
+    with pytest.raises(IndexpassError, match="does not take the key that is kept for it") as caught:
+        resolver.credential(platform.index_url)
+    assert caught.value.hint == "make a new one at the platform, and put it into ACME_KEY"

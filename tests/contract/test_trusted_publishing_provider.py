@@ -25,11 +25,22 @@ from indexpass.errors import (
     IndexpassError,
 )
 from indexpass.providers.trusted_publishing import TrustedPublishingProvider
+from indexpass.testing import (
+    ExchangeContract,
+    FakeIdentity,
+    FakePlatform,
+    Reply,
+    Request,
+    Subject,
+    make_context,
+    make_index,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from indexpass.testing import Trial
     from servers.brokers import RunningBroker, StartBroker
     from servers.issuers import Issuer
 
@@ -80,6 +91,34 @@ class Job:
 def job(request: pytest.FixtureRequest, start_broker: StartBroker, issuer: Issuer, tmp_path: Path) -> Job:
     broker = start_broker(issuer.policy("upload", audience="{url}"))
     return Job(broker, issuer, tmp_path / "sessions", request.param())
+
+
+class TestContract(ExchangeContract):
+    operations = ("upload",)
+    max_requests = 3
+    first_needed = 1  # where nothing is described, it goes on at PyPI's paths
+
+    @pytest.fixture
+    def subject(self) -> Iterator[Subject]:
+        with FakePlatform(answer_as_pypi) as index:
+            asked_for = make_index(f"{index.url}/simple/", upload_url=f"{index.url}/legacy/")
+            context = make_context(identify=FakeIdentity(), now=time.time)
+            yield Subject(TrustedPublishingProvider(), asked_for, context, frozenset({index.url}))
+
+    def test_where_nothing_proves_who_runs_this_nobody_is_asked(self, trial: Trial) -> None:
+        """Ask only what the identity token would have to be made for."""
+        nobody = trial.subject.context._replace(identify=lambda _: None)
+        assert isinstance(trial.fails("upload", nobody), IdentityError)
+        assert [sent.method for sent in trial.http.sent] == ["GET", "GET"]
+
+
+def answer_as_pypi(request: Request) -> Reply:
+    """Know no discovery, name an audience, and mint for whoever asks."""
+    if request.path.endswith("/audience"):
+        return Reply(200, {"audience": "pypi"})
+    if request.path.endswith("/mint-token"):
+        return Reply(200, {"success": True, "token": "pypi-minted", "expires": int(time.time()) + 900})
+    return Reply(404)
 
 
 # Against our own broker, in both dialects

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING
-
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from indexpass._http import HttpClient
-from indexpass._model import Context, Credential, IdentityToken, Index, Operation
+from indexpass._model import Credential, IdentityToken, Index, Operation
 from indexpass._secret import Secret
-from indexpass._sessions import FileSessions
-from indexpass._url import IndexUrl
 from indexpass.errors import (
     BrokerError,
     BrokerMisbehaved,
@@ -23,14 +17,11 @@ from indexpass.errors import (
     IndexpassError,
 )
 from indexpass.providers.vault import VaultProvider
+from indexpass.testing import NOW, ExchangeContract, Subject, make_context, make_index
 from servers.issuers import Issuer
 from servers.vault_platform import Role, VaultPlatform
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 URL = "https://packages.acme.example/simple/"
-NOW = 1_790_000_000.0
 CANARY = "canary-90ab"
 KV1, KV2, MADE = "kv/pypi", "secret/data/pypi", "artifactory/token/ci"
 
@@ -38,7 +29,7 @@ KV1, KV2, MADE = "kv/pypi", "secret/data/pypi", "artifactory/token/ci"
 class Job:
     """A job in CI that Vault knows, with one index configured."""
 
-    def __init__(self, vault: VaultPlatform, folder: Path) -> None:
+    def __init__(self, vault: VaultPlatform) -> None:
         self.vault = vault
         self.issuer = Issuer()
         vault.key = self.issuer.public_pem()
@@ -49,24 +40,17 @@ class Job:
         vault.roles["releaser"] = Role(vault.url, {"project_id": "1234"}, ("secret/data/up",))
         self.identity: Secret | None = self.issuer.token(aud=vault.url)
         self.audiences: list[str] = []
-        self.unidentified: IdentityError | None = None
-        self.context = Context(
-            http=HttpClient(),
-            sessions=FileSessions(folder / "sessions"),
-            identify=self._identify,
-            now=lambda: NOW,
-            unidentified=lambda _: self.unidentified,
-        )
+        self.context = make_context(identify=self._identify)
 
     def _identify(self, audience: str) -> IdentityToken | None:
         self.audiences.append(audience)
         return IdentityToken(self.identity, "THE_CI") if self.identity else None
 
     def issue(self, path: str = KV2, operation: Operation = "read", **options: str) -> Credential:
-        keys = {name.replace("_", "-"): value for name, value in options.items()}
-        settings = {"vault": self.vault.url, "role": "reader", "path": path, **keys}
-        index = Index("acme", IndexUrl.parse(URL), provider="vault", options=MappingProxyType(settings))
-        return VaultProvider().issue(index, operation, self.context)
+        return VaultProvider().issue(self.index(path, **options), operation, self.context)
+
+    def index(self, path: str = KV2, **options: str) -> Index:
+        return make_index(URL, provider="vault", **{"vault": self.vault.url, "role": "reader", "path": path, **options})
 
     def fails(self, kind: type[IndexpassError], path: str = KV2, **options: str) -> IndexpassError:
         with pytest.raises(kind) as caught:
@@ -75,8 +59,17 @@ class Job:
 
 
 @pytest.fixture
-def job(vault_platform: VaultPlatform, tmp_path: Path) -> Job:
-    return Job(vault_platform, tmp_path)
+def job(vault_platform: VaultPlatform) -> Job:
+    return Job(vault_platform)
+
+
+class TestContract(ExchangeContract):
+    write_mark = "secret/data/up"
+
+    @pytest.fixture
+    def subject(self, job: Job) -> Subject:
+        index = job.index(upload_path="secret/data/up", upload_role="releaser")
+        return Subject(VaultProvider(), index, job.context, frozenset({job.vault.url}))
 
 
 # What is read
@@ -185,15 +178,9 @@ def test_what_has_no_end_at_all_is_not_kept(job: Job) -> None:
 # When it fails
 
 
-def test_without_an_identity_token_nobody_is_asked(job: Job) -> None:
+def test_without_an_identity_token_a_machine_is_told_that_nothing_proves_it(job: Job) -> None:
     job.identity = None
     assert "nothing on this machine proves" in job.fails(IdentityError).message
-    assert job.vault.asked == []
-
-
-def test_in_ci_the_reasons_of_the_identity_sources_are_told(job: Job) -> None:
-    job.identity, job.unidentified = None, IdentityError("no source fits", hint="permissions: id-token: write")
-    assert job.fails(IdentityError) is job.unidentified
 
 
 def test_another_audience_is_told_with_the_role_to_look_at(job: Job) -> None:

@@ -15,32 +15,26 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
 
+from indexpass.testing import FakePlatform, Reply, Request
 from servers.brokers import Clock
-from servers.loopback import free_port, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from starlette.requests import Request
+    from collections.abc import Iterator, Mapping
 
 CLIENT_ID = "b5a1c2d3-0000-4000-8000-000000000001"
 
 
-class Gitea:
+class Gitea(FakePlatform):
     """One server with an owner ``acme``. A test changes what it says, and reads what it was asked."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self) -> None:
+        super().__init__(self._route)
         self.clock = Clock()
         self.is_approved = True
-        self.failure: Response | None = None  # what each request is answered from now on
         self.job_token: str | None = None
         self.scopes: list[str] = []
-        self._codes: dict[str, dict[str, str]] = {}
+        self._codes: dict[str, Mapping[str, str]] = {}
         self._access: dict[str, float] = {}
         self._refresh: set[str] = set()
         self._word_for_no = "unauthorized_client"  # a refresh token that is spent or has expired
@@ -62,20 +56,17 @@ class Gitea:
         """Let a month go by."""
         self._refresh.clear()
 
-    async def answer(self, request: Request) -> Response:
-        if self.failure:
-            return self.failure
-        form = {key: str(value) for key, value in (await request.form()).items()}
-        match request.url.path.strip("/").split("/"):
+    def _route(self, request: Request) -> Reply:
+        match request.path.strip("/").split("/"):
             case ["login", "oauth", "authorize"]:
-                return self._authorize(dict(request.query_params))
+                return self._authorize(request.query)
             case ["login", "oauth", "access_token"]:
-                return self._token(form)
+                return self._token(request.form)
             case ["api", "packages", "acme", "pypi", *_]:
                 return self._index(request)
-        return Response(status_code=404)
+        return Reply(404)
 
-    def _authorize(self, asked: dict[str, str]) -> Response:
+    def _authorize(self, asked: Mapping[str, str]) -> Reply:
         assert urlsplit(asked["redirect_uri"])._replace(netloc="127.0.0.1").geturl() == "http://127.0.0.1/callback"
         assert (asked["client_id"], asked["code_challenge_method"]) == (CLIENT_ID, "S256")
         self.scopes.append(asked["scope"])
@@ -86,9 +77,9 @@ class Gitea:
             said["code"] = code
         else:
             said |= {"error": "access_denied", "error_description": "the request is denied"}
-        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(said)}", status_code=303)
+        return Reply(303, None, {"Location": f"{asked['redirect_uri']}?{urlencode(said)}"})
 
-    def _token(self, form: dict[str, str]) -> Response:
+    def _token(self, form: Mapping[str, str]) -> Reply:
         if form.get("client_id") != CLIENT_ID:
             return _refused("invalid_client")
         if form["grant_type"] == "refresh_token":
@@ -103,34 +94,25 @@ class Gitea:
             return _refused("unauthorized_client")
         return self._granted()
 
-    def _granted(self) -> Response:
+    def _granted(self) -> Reply:
         access, refresh = secrets.token_urlsafe(300), secrets.token_urlsafe(300)  # JWTs, some hundred characters long
         self._access[access] = self.clock() + 3600
         self._refresh.add(refresh)
         body = {"access_token": access, "token_type": "bearer", "expires_in": 3600, "refresh_token": refresh}
-        return JSONResponse(body)
+        return Reply(200, body)
 
-    def _index(self, request: Request) -> Response:
-        encoded = request.headers.get("Authorization", "").removeprefix("Basic ")
-        password = base64.b64decode(encoded).decode().partition(":")[2]
+    def _index(self, request: Request) -> Reply:
+        _, password = request.basic or ("", "")
         is_good = self._access.get(password, 0) > self.clock() or (password and password == self.job_token)
-        challenge = {"WWW-Authenticate": 'Basic realm="Gitea Package API"'}
-        return Response(status_code=200) if is_good else Response(status_code=401, headers=challenge)
+        return Reply() if is_good else Reply(401, None, {"WWW-Authenticate": 'Basic realm="Gitea Package API"'})
 
 
-def _refused(error: str) -> Response:
-    return JSONResponse({"error": error, "error_description": f"because of {error}"}, status_code=400)
+def _refused(error: str) -> Reply:
+    return Reply.refused(error, f"because of {error}")
 
 
 @pytest.fixture
 def gitea() -> Iterator[Gitea]:
     """A Gitea on loopback."""
-    listener = free_port()
-    served = Gitea(f"http://127.0.0.1:{listener.getsockname()[1]}")
-
-    async def answer(request: Request) -> Response:
-        return await served.answer(request)
-
-    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "HEAD", "POST"])])
-    with serving(app, listener):
+    with Gitea() as served:
         yield served

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 import warnings
 
@@ -49,3 +50,12 @@ def test_a_warning_of_the_library_reaches_nobody() -> None:
         warnings.simplefilter("always")
         run_library(warn, platform="Acme", extra="acme")
     assert heard == []
+
+
+def test_what_a_library_logs_of_its_answers_is_not_heard(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("botocore.parsers")
+    run_library(lambda: logger.debug("Response body: canary-2c9e"), platform="AWS", extra="aws")
+    assert "canary" not in caplog.text
+    logger.debug("as before")
+    assert "as before" in caplog.text

@@ -160,7 +160,11 @@ def _ask(context: Context, endpoint: str, form: _Form, *, again: Callable[[], _F
 
 def _metadata(broker: str, context: Context) -> Metadata:
     answer = context.http.get_json(well_known_url(METADATA_PATH, IndexUrl.parse(broker)))
-    return Metadata.parse(answer, issuer=broker)
+    try:
+        return Metadata.parse(answer, issuer=broker)
+    except BrokerRefused as error:
+        error.hint = f"check the broker's URL: at {broker} there is none that says where to ask"
+        raise
 
 
 def _credential(grant: TokenAnswer, issued_at: float) -> Credential:

@@ -20,12 +20,13 @@ class FarHosts(requests.adapters.HTTPAdapter):
     """Leads requests to the origins in ``places`` to the origins there; ``asked`` are the URLs that were meant."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
+        """Open no connection yet; ``places`` is such as ``{"https://api.acme.example": "http://127.0.0.1:49152"}``."""
         super().__init__()
         self.places = places
         self.asked: list[str] = []
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401  # as requests has it
-        """Send the request to the place that stands in for its host."""
+        """Send the request to the place that stands in for its host. Raises AssertionError if there is none."""
         url = request.url or ""
         self.asked.append(url)
         parts = urlsplit(url)
