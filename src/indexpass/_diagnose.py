@@ -28,11 +28,13 @@ CODES = (
     "token-unknown",
     "wrong-audience",
     "index-unguarded",
+    "key-refused",
     "not-allowed",
     "index-not-found",
     "proxy-sign-in",
 )
-NOT_RENEWABLE = frozenset({"wrong-audience", "index-unguarded"})  # another credential would be refused as well
+# Another credential would be refused as well, or there is no other.
+NOT_RENEWABLE = frozenset({"wrong-audience", "index-unguarded", "key-refused"})
 MIN_SKEW_SECONDS = 60.0  # less is the way through the network, and the server's whole seconds
 # AWS CodeArtifact answers 404 to bad credentials, and has no page that lists its projects.
 _HIDING = re.compile(r"[a-z0-9-]+-[0-9]{12}\.d\.codeartifact\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
@@ -63,10 +65,10 @@ def explain(  # noqa: PLR0913  # what was sent, and what came back
     hides behind 404 counts the credential as expired.
     """
     said = {name.lower(): value for name, value in headers.items()}
-    case = _Case(index, credential, operation, now, _seconds(said.get("date", "")))
+    case = _Case(index, credential, operation, now, read_date(said.get("date", "")))
     challenge = _challenge.bearer_parameters(said.get("www-authenticate", ""))
     if status == 401:  # noqa: PLR2004  # RFC 9110 section 15.5.2
-        return _explain_unauthorized(case, challenge)
+        return _explain_key(case) if case.is_key else _explain_unauthorized(case, challenge)
     if status == 403:  # noqa: PLR2004  # RFC 9110 section 15.5.4
         return _explain_forbidden(case, challenge)
     if status == 404:  # noqa: PLR2004  # RFC 9110 section 15.5.5
@@ -99,6 +101,11 @@ class _Case:
         """How many seconds this machine's clock is ahead of the server's; 0 if too few, or nobody knows."""
         skew = 0.0 if self.there is None else self.now - self.there
         return skew if abs(skew) >= MIN_SKEW_SECONDS else 0.0
+
+    @property
+    def is_key(self) -> bool:
+        """Was it a key that a person made on the platform's page? No clock and no broker has a part in that."""
+        return self.index.provider == "static"
 
     @property
     def letting_in(self) -> str:
@@ -136,11 +143,22 @@ def _explain_unauthorized(case: _Case, challenge: Mapping[str, str]) -> IndexRef
     return _explain_unreasoned(case)
 
 
+def _explain_key(case: _Case) -> IndexRefused:
+    index = case.index
+    place = index.options.get("key-variable") or index.options.get("key-file")
+    then = f"put it into {place}" if place else f"run indexpass login {index.name}"
+    return IndexRefused(
+        f"{index.url} does not take the key that is kept for it",
+        hint=f"make a new one at the platform, and {then}",
+        code="key-refused",
+    )
+
+
 def _explain_unreasoned(case: _Case) -> IndexRefused:
     index, url = case.index, case.index.url
     if case.skew:
         return IndexRefused(
-            f"{url} refuses the credential, does not say why, and this machine's clock is {_length(case.skew)}",
+            f"{url} refuses the credential, does not say why, and this machine's clock is {describe_skew(case.skew)}",
             hint="set the clock, then run the command again",
             code="clock-skew",
         )
@@ -172,7 +190,7 @@ def _explain_expired(case: _Case) -> IndexRefused:
         )
     if case.skew:
         return IndexRefused(
-            f"{url} counts the credential as expired: this machine's clock is {_length(case.skew)}",
+            f"{url} counts the credential as expired: this machine's clock is {describe_skew(case.skew)}",
             hint="set the clock, then run the command again",
             code="clock-skew",
         )
@@ -191,6 +209,10 @@ def _explain_forbidden(case: _Case, challenge: Mapping[str, str]) -> IndexRefuse
         allowed += " for this project"
     elif challenge.get("error") == "insufficient_scope":
         message = f"{url} takes the credential, but it is not one for {_DOING[operation]}"
+    elif case.is_key:
+        message = f"{url} forbids {_DOING[operation]} with the key that is kept for it"
+        who = "at the platform, give the key, or whom it belongs to, the right for that"
+        return IndexRefused(message, hint=who, code="not-allowed")
     else:
         message = f"{url} forbids {_DOING[operation]} with the credential from {issuer}"
     hint = case.letting_in or f"ask who runs {issuer} for a policy that {allowed}"
@@ -226,7 +248,7 @@ def _parse_near(text: str, case: _Case) -> IndexUrl | None:
     return url if url.origin in near and url != case.index.url else None
 
 
-def _seconds(date: str) -> float | None:
+def read_date(date: str) -> float | None:
     """Return the time in a ``Date`` header (RFC 9110 section 5.6.7) in seconds since the epoch, or None."""
     try:
         return parsedate_to_datetime(date[:_MAX_DATE_LENGTH]).replace(tzinfo=timezone.utc).timestamp()
@@ -234,7 +256,8 @@ def _seconds(date: str) -> float | None:
         return None
 
 
-def _length(skew: float) -> str:
+def describe_skew(skew: float) -> str:
+    """Say how far ahead (in seconds, negative if behind) this machine's clock is, such as "5 minutes ahead"."""
     minutes = round(abs(skew) / 60)
     if minutes >= 2 * 24 * 60:
         length = f"{minutes // (24 * 60)} days"

@@ -17,13 +17,13 @@ from indexpass.errors import IndexpassError
 
 MARK_SECONDS = 600.0  # a run that goes on for longer may be reminded
 _DEVICE = "CONOUT$" if sys.platform == "win32" else "/dev/tty"
-_ALSO_IN_POETRY = ("indexpass add", "indexpass login", "indexpass logout", "indexpass status")
+_ALSO_IN_POETRY = ("indexpass add", "indexpass doctor", "indexpass login", "indexpass logout", "indexpass status")
 _told: dict[str, object] = {}
 
 
 def tell(message: str, hint: str) -> None:
     """Show one line, at most once in this run; a terminal that does not take it is ignored."""
-    line = f"indexpass: {message}" + (f" → {_as_typed_here(hint)}" if hint else "")
+    line = f"indexpass: {message}" + (f" → {as_typed_here(hint)}" if hint else "")
     mine = object()
     # One step, because Poetry asks from several threads.
     if _told.setdefault(line, mine) is not mine or _was_told_by_another(line):
@@ -54,7 +54,7 @@ def is_reachable() -> bool:
     return True
 
 
-def _as_typed_here(hint: str) -> str:
+def as_typed_here(hint: str) -> str:
     """Return the hint as ``poetry indexpass …`` inside a Poetry beside which ``indexpass`` is on nobody's PATH."""
     if "indexpass.poetry_plugin.plugin" not in sys.modules or not hint.startswith(_ALSO_IN_POETRY):
         return hint

@@ -34,6 +34,8 @@ AWS = Index(
     IndexUrl.parse("https://acme-123456789012.d.codeartifact.eu-west-1.amazonaws.com/pypi/main/simple/"),
     provider="codeartifact",
 )
+KEPT = Index("acme", IndexUrl.parse(URL), provider="static")
+IN_A_FILE = KEPT._replace(options={"key-file": "/run/secrets/acme"})
 FRESH = Credential("__token__", Secret(CANARY), NOW - 600, NOW + 3000)
 EXPIRED = FRESH._replace(issued_at=NOW - 3700, expires_at=NOW - 100)
 BASIC = 'Basic realm="indexpass", charset="UTF-8"'
@@ -134,6 +136,24 @@ EXPLAINED = {
         "clock-skew",
         f"{URL} refuses the credential, does not say why, and this machine's clock is 7 minutes ahead",
         "set the clock, then run the command again",
+    ),
+    "a key that was typed": (
+        refused(401, index=KEPT),
+        "key-refused",
+        f"{URL} does not take the key that is kept for it",
+        "make a new one at the platform, and run indexpass login acme",
+    ),
+    "a key in a file, and the clock is wrong": (
+        refused(401, date(NOW - 7 * 60), index=IN_A_FILE),
+        "key-refused",
+        f"{URL} does not take the key that is kept for it",
+        "make a new one at the platform, and put it into /run/secrets/acme",
+    ),
+    "a key that may not upload": (
+        refused(403, index=KEPT, operation="upload"),
+        "not-allowed",
+        f"{URL} forbids uploading with the key that is kept for it",
+        "at the platform, give the key, or whom it belongs to, the right for that",
     ),
     "reading is not allowed": (
         refused(403),

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from indexpass._credential import Index
+from indexpass._doctor.findings import Finding
 from indexpass._url import IndexUrl
-from indexpass.poetry_plugin.doctor import Facts, Finding, Place, examine
+from indexpass.poetry_plugin.doctor import Facts, Place, examine
 from indexpass.poetry_plugin.secrets_in_files import Leak
 
 URL = "https://packages.acme.example/simple/"
@@ -23,7 +24,7 @@ FACTS = Facts(
     places=(),
     leaks=(),
     indexes=(ACME,),
-    identify=lambda _: "alice",
+    general=(),
 )
 COMPLAINT = "indexpass: this version of Poetry has no usable seam; update indexpass"
 
@@ -34,25 +35,23 @@ def find(facts: Facts, part: str) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("place", "who", "verdict", "hint"),
+    ("place", "verdict", "hint"),
     [
-        (Place("source", "acme", URL), "alice", "ok", ""),
-        (Place("source", "acme", URL), None, "fault", "poetry indexpass login acme"),
-        (Place("repository", "up", UPLOAD_URL), "alice", "ok", ""),
-        (Place("repository", "up", URL), "alice", "fault", f"poetry config repositories.up {UPLOAD_URL}"),
-        (Place("source", "acme", URL, True), "alice", "note", "poetry config --unset http-basic.acme"),  # noqa: FBT003
-        (Place("source", "acme", URL.replace("://", "://me:pw@")), "alice", "fault", "see secrets"),
+        (Place("source", "acme", URL), "ok", ""),
+        (Place("repository", "up", UPLOAD_URL), "ok", ""),
+        (Place("repository", "up", URL), "fault", f"poetry config repositories.up {UPLOAD_URL}"),
+        (Place("source", "acme", URL, True), "note", "poetry config --unset http-basic.acme"),  # noqa: FBT003
+        (Place("source", "acme", URL.replace("://", "://me:pw@")), "fault", "see secrets"),
         (
             Place("source", "acme", "https://other.example/simple/"),
-            "alice",
             "note",
             "poetry indexpass add https://other.example/simple/",
         ),
     ],
-    ids=["ours", "nobody", "upload", "no upload url", "own credentials", "secret in url", "another host, same name"],
+    ids=["ours", "upload", "no upload url", "own credentials", "secret in url", "another host, same name"],
 )
-def test_what_is_said_of_a_source(place: Place, who: str | None, verdict: str, hint: str) -> None:
-    found = find(FACTS._replace(places=[place], identify=lambda _: who), f"{place.kind} {place.name}")
+def test_what_is_said_of_a_source(place: Place, verdict: str, hint: str) -> None:
+    found = find(FACTS._replace(places=[place]), f"{place.kind} {place.name}")
     assert (found.verdict, found.hint) == (verdict, hint)
     assert "pw" not in found.message
 
@@ -86,8 +85,9 @@ def test_a_seam_that_is_missing_is_a_fault_with_what_to_do() -> None:
     assert found == Finding("seams", "fault", "this version of Poetry has no usable seam", "update indexpass")
 
 
-def test_without_a_configuration_that_is_a_fault() -> None:
-    assert find(FACTS._replace(indexes=()), "indexes").verdict == "fault"
+def test_what_is_the_same_for_every_client_is_said_too() -> None:
+    sign_in = Finding("acme", "sign-in", "nobody is signed in", "indexpass login acme")
+    assert find(FACTS._replace(general=[sign_in]), "acme") == sign_in
 
 
 def test_a_credential_in_a_file_is_a_fault_with_the_command_that_removes_it() -> None:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "broker": "indexpass.broker.commands:broker",
     "completion": "indexpass._cli.completion:completion",
     "demo": "indexpass._cli.demo:demo",
+    "doctor": "indexpass._cli.doctor:doctor",
     "exec": "indexpass._cli.exec:exec_",
     "explain": "indexpass._cli.explain:explain",
     "helper": "indexpass._cli.helper:helper",

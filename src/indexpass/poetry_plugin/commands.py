@@ -18,9 +18,8 @@ from poetry.console.commands.command import Command  # type: ignore[import-untyp
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from indexpass.poetry_plugin.doctor import Finding, Place
-
-_COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
+    from indexpass._doctor.findings import Finding
+    from indexpass.poetry_plugin.doctor import Place
 
 
 def load_command(name: str) -> object:
@@ -110,14 +109,20 @@ class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no
     options: ClassVar[list[Any]] = [option("json", None, "Print a list of objects instead of text.", flag=True)]
 
     def handle(self) -> int:
-        """Print the findings; return 1 if one of them is a fault."""
-        findings = self._examine()
+        """Print the findings; return 1 if one of them is a fault, 3 if only a sign-in is missing."""
+        from indexpass._doctor.findings import exit_code, render
+        from indexpass._table import terminal_width
+        from indexpass._terminal import as_typed_here
+        from indexpass._waiting import waiting
+
+        with waiting("looking at Poetry and servers"):
+            findings = [finding._replace(hint=as_typed_here(finding.hint)) for finding in self._examine()]
         if self.option("json"):
             click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
         else:
-            for finding in findings:
-                _print(finding)
-        return int(any(finding.verdict == "fault" for finding in findings))
+            for line in render(findings, terminal_width()):
+                click.echo(line)
+        return exit_code(findings)
 
     def _examine(self) -> list[Finding]:
         import os
@@ -126,10 +131,8 @@ class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no
         from poetry.config.config import Config  # type: ignore[import-untyped]
         from poetry.locations import CONFIG_DIR  # type: ignore[import-untyped]
 
-        from indexpass import _config
-        from indexpass._cli.status import identify
-        from indexpass._locations import locate
-        from indexpass._resolve import default_context
+        from indexpass._doctor.general import examine_all, read_configuration
+        from indexpass._match import match
         from indexpass.poetry_plugin import doctor, locked_keyring, seams, secrets_in_files
 
         try:
@@ -137,8 +140,12 @@ class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no
         except RuntimeError:  # no pyproject.toml in this folder or above it
             poetry = None
         config = poetry.config if poetry else Config.create()
-        context = default_context()
         is_enabled = bool(config.get("keyring.enabled"))
+        places = list(_places(poetry, config))
+        configuration = read_configuration(os.environ)
+        named = [found[0] for place in places if (found := match(place.url, configuration.indexes))]
+        # Of others nobody speaks in a project that has sources of its own.
+        indexes = {str(index.url): index for index in (named if places else configuration.indexes)}
         return doctor.examine(
             doctor.Facts(
                 versions=f"indexpass {importlib.metadata.version('indexpass')} in Poetry {__version__}",
@@ -146,10 +153,10 @@ class DoctorCommand(Command):  # type: ignore[misc]  # untyped where there is no
                 signs=not any(seams.examine(seam) for seam in seams.SIGNING),
                 is_keyring_enabled=is_enabled,
                 would_open_keyring=bool(poetry) and is_enabled and locked_keyring.would_open(self, os.environ),
-                places=list(_places(poetry, config)),
+                places=places,
                 leaks=secrets_in_files.find_leaks(poetry.file.path.parent if poetry else None, Path(CONFIG_DIR)),
-                indexes=_config.load(locate(os.environ), os.environ),
-                identify=lambda index: identify(index, context),
+                indexes=configuration.indexes,
+                general=examine_all(configuration, [*indexes.values()], os.environ),
             )
         )
 
@@ -171,10 +178,3 @@ def _places(poetry: Any, config: Any) -> Iterator[Place]:  # noqa: ANN401  # unt
         url = str(repository.get("url", ""))
         if url and sources.get(name) != url:  # Poetry counts each source as a repository as well
             yield Place("repository", name, url, has_own(name))
-
-
-def _print(finding: Finding) -> None:
-    verdict = click.style(f"{finding.verdict:<5}", fg=_COLOURS[finding.verdict])
-    click.echo(f"{verdict}  {finding.part}: {finding.message}")
-    if finding.hint:
-        click.echo(f"       {finding.hint}")

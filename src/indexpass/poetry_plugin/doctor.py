@@ -1,7 +1,7 @@
 """What works and what does not where indexpass meets this Poetry: one finding for each part.
 
-It judges facts that are passed in, so it imports nothing of Poetry's. It asks nobody over the network, shows no secret
-and changes nothing.
+It judges facts that are passed in, so it imports nothing of Poetry's. What is the same for all clients is passed in as
+findings of ``indexpass._doctor``. It shows no secret and changes nothing.
 """
 
 from __future__ import annotations
@@ -9,26 +9,16 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from indexpass._doctor.findings import Finding
 from indexpass._match import match
 from indexpass._url import redacted
 from indexpass.poetry_plugin.secrets_in_files import has_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from indexpass._credential import Index
     from indexpass.poetry_plugin.secrets_in_files import Leak
-
-Verdict = Literal["ok", "note", "fault"]
-
-
-class Finding(NamedTuple):
-    """One part, how it is, and what to do about it. Only a fault keeps something from working."""
-
-    part: str
-    verdict: Verdict
-    message: str
-    hint: str = ""
 
 
 class Place(NamedTuple):
@@ -44,7 +34,8 @@ class Facts(NamedTuple):
     """What Poetry says of itself, and what indexpass knows.
 
     ``signs`` unless a seam of ``complaints`` is one that signing needs. ``would_open_keyring`` if the desktop keyring
-    is locked and Poetry would ask it in this project. ``identify`` says who a credential would be issued to.
+    is locked and Poetry would ask it in this project. ``general`` is what is to be said of the configuration, the
+    servers and the indexes, whatever the client.
     """
 
     versions: str
@@ -55,7 +46,7 @@ class Facts(NamedTuple):
     places: Sequence[Place]
     leaks: Sequence[Leak]
     indexes: Sequence[Index]
-    identify: Callable[[Index], str | None]
+    general: Sequence[Finding]
 
 
 def examine(facts: Facts) -> list[Finding]:
@@ -63,9 +54,7 @@ def examine(facts: Facts) -> list[Finding]:
     findings = [Finding("plugin", "ok", f"{facts.versions}; the plugin is active")]
     findings += [_judge_complaint(complaint) for complaint in facts.complaints]
     findings.append(_judge_keyring(facts))
-    if not facts.indexes:
-        hint = "poetry indexpass add https://packages.example.com/simple/"
-        findings.append(Finding("indexes", "fault", "no index is configured on this machine", hint))
+    findings += facts.general
     findings += [_judge_place(place, facts) for place in facts.places]
     if not facts.places:
         findings.append(Finding("sources", "note", "no project with a source of its own here"))
@@ -104,8 +93,4 @@ def _judge_place(place: Place, facts: Facts) -> Finding:
     if place.kind == "repository" and operation == "read":
         hint = f"poetry config repositories.{place.name} {index.upload_url}" if index.upload_url else ""
         return Finding(part, "fault", f"{url} is not where {index.name} takes uploads", hint)
-    who = facts.identify(index)
-    if who is None:
-        hint = f"poetry indexpass login {index.name}"
-        return Finding(part, "fault", f"belongs to {index.name}, where nobody is signed in", hint)
-    return Finding(part, "ok", f"belongs to {index.name}: {who}")
+    return Finding(part, "ok", f"belongs to {index.name}")
