@@ -28,6 +28,11 @@ class Locations(NamedTuple):
     credentials: Path
     sessions: Path
 
+    @property
+    def state(self) -> Path:
+        """The folder of what has to outlive the cache: sessions, and copies of files that were changed."""
+        return self.sessions.parent
+
 
 def locate(environ: Mapping[str, str]) -> Locations:
     """Return where things stand for a process with these environment variables.

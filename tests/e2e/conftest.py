@@ -10,7 +10,9 @@ import json
 import re
 import secrets
 import ssl
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +32,7 @@ from servers.loopback import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from servers.issuers import Issuer
 
@@ -78,6 +81,12 @@ class Environments(Protocol):
     """Makes an environment once for all tests, and returns the folder of its executables."""
 
     def __call__(self, *requirements: str, ours: str | None = None) -> Path: ...
+
+
+class OpenWorld(Protocol):
+    """Makes a world in a folder: a broker that believes the issuer, with more settings if they are given."""
+
+    def __call__(self, folder: Path, issuer: Issuer, more_settings: str = "") -> AbstractContextManager[World]: ...
 
 
 @pytest.fixture(scope="session")
@@ -214,12 +223,24 @@ def more_settings() -> str:
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path, environments: Environments, built: Path, issuer: Issuer, more_settings: str
-) -> Iterator[World]:
+def world(open_world: OpenWorld, tmp_path: Path, issuer: Issuer, more_settings: str) -> Iterator[World]:
     """A broker that serves acme-hello and acme-slow over TLS, and a machine that knows nothing of it yet."""
+    with open_world(tmp_path, issuer, more_settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def open_world(environments: Environments, built: Path) -> OpenWorld:
+    """Opens what the fixture ``world`` is, for a module whose tests share one."""
+    return partial(_open_world, environments, built)
+
+
+@contextmanager
+def _open_world(
+    environments: Environments, built: Path, folder: Path, issuer: Issuer, more_settings: str = ""
+) -> Iterator[World]:
     ours = environments(ours="[broker]")
-    stage = Stage(tmp_path / "stage", say=print)
+    stage = Stage(folder / "stage", say=print)
     with free_port() as probe:
         home = f"https://127.0.0.1:{probe.getsockname()[1]}"
     broker, shelf = stage.folder / "broker", stage.folder / "packages" / "acme"

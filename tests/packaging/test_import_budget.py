@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from indexpass import _config
+from indexpass import _config, _known
 from indexpass._cache import Cache
 from indexpass._cli import main
 from indexpass._credential import Credential
 from indexpass._locations import locate
 from indexpass._secret import Secret
+from indexpass._url import IndexUrl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,24 @@ OF_THE_BROKER = {
     "starlette",
     "uvicorn",
 }
+SDKS = {"botocore", "cryptography", "google", "jwt", "msal"}  # of the platforms
+KNOWN = {
+    "aws": "https://acme-111122223333.d.codeartifact.eu-west-1.amazonaws.com/pypi/wheels/simple/",
+    "azure": "https://pkgs.dev.azure.com/acme/tools/_packaging/acme/pypi/simple/",
+    "cloudsmith": "https://dl.cloudsmith.io/basic/acme/tools/python/simple/",
+    "gitlab": "https://gitlab.com/api/v4/projects/77/packages/pypi/simple/",
+    "google": "https://europe-west1-python.pkg.dev/acme-packages/wheels/simple/",
+    "jfrog": "https://acme.jfrog.io/artifactory/api/pypi/tools/simple/",
+}
+OF_PLATFORMS = "".join(
+    f'[[index]]\nname = "{name}"\nurl = "{url}"\nprovider = "{name}"\n{more}'
+    for name, url, more in (
+        *((name, KNOWN[name], "") for name in ("aws", "azure", "gitlab", "google")),
+        ("cloudsmith", KNOWN["cloudsmith"], 'service = "ci"\n'),
+        ("github", "https://github.com/acme/", 'app-id = "1"\ninstallation-id = "2"\nkey-file = "/nowhere"\n'),
+        ("jfrog", KNOWN["jfrog"], 'oidc-provider = "ci"\n'),
+    )
+)
 NEEDED_HERE = set[str]() if sys.platform == "linux" else {"platformdirs"}  # beyond Linux, it knows the folders
 
 # Every import of a module that is not loaded yet asks this finder first; the frame that asks is the importer.
@@ -94,6 +113,17 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def platforms_home(tmp_path: Path) -> Path:
+    """Return a user's folder with an index of each platform that has an SDK or a URL of its own, and what opens it."""
+    (tmp_path / "config.toml").write_text(OF_PLATFORMS, encoding="utf-8")
+    locations = locate({"INDEXPASS_HOME": str(tmp_path)})
+    now = time.time()
+    for index in _config.read_file(locations.user_file):
+        Cache(locations.credentials).store(index, "read", Credential("any", Secret("made-up"), now, now + 3600))
+    return tmp_path
+
+
 def modules_added(home: Path, before: str, measured: str, *arguments: str, after: str = "") -> dict[str, str]:
     """Return the modules that ``measured`` loads in a fresh interpreter after ``before``, each with its importer."""
     program = f"{WATCH}\n{before}\n{START}\n{measured}\n{REPORT}\n{after}"
@@ -125,9 +155,9 @@ def of_other_projects(added: dict[str, str]) -> set[str]:
     return packages - set(sys.stdlib_module_names) - {"indexpass"} - NEEDED_HERE
 
 
-@pytest.mark.parametrize("package", sorted(OF_THE_BROKER | {"build", "uv"}))
+@pytest.mark.parametrize("package", sorted(OF_THE_BROKER | SDKS | {"build", "google.auth", "uv"}))
 def test_every_extra_is_installed_where_the_budget_is_checked(package: str) -> None:
-    assert importlib.util.find_spec(package), f"{package} is missing: pip install -e '.[broker,demo]'"
+    assert importlib.util.find_spec(package), f"{package} is missing: pip install -e '.[broker,demo,aws,azure,google]'"
 
 
 def test_importing_the_backend_adds_two_modules_to_keyring(home: Path) -> None:
@@ -196,6 +226,29 @@ def test_a_command_for_users_loads_nothing_of_the_broker(home: Path, command: st
     run = "from indexpass._cli import main; main(sys.argv[1:], standalone_mode=False)"
     added = modules_added(home, "", run, command)
     assert explained(added, OF_THE_BROKER | {"keyring"}) == []
+
+
+def test_the_platforms_here_are_all_that_are_known_by_their_urls() -> None:
+    found = {name: _known.find(IndexUrl.parse(url)) for name, url in KNOWN.items()}
+    assert {name: index and index.provider for name, index in found.items()} == {name: name for name in _known._KNOWN}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_cached_credential_of_a_platform_loads_no_other_project(platforms_home: Path, name: str) -> None:
+    added = modules_added(platforms_home, KEYRING, ASK_KEYRING, KNOWN[name], after=IS_OURS)
+    assert explained(added, of_other_projects(added)) == []
+
+
+def test_a_foreign_answer_among_indexes_of_all_platforms_loads_no_other_project(platforms_home: Path) -> None:
+    added = modules_added(platforms_home, KEYRING, ASK_KEYRING, FOREIGN_URL, after=IS_FOREIGN)
+    assert explained(added, of_other_projects(added)) == []
+
+
+def test_the_status_of_indexes_of_all_platforms_loads_no_sdk(platforms_home: Path) -> None:
+    run = "from indexpass._cli import main; main(['status'], standalone_mode=False)"
+    added = modules_added(platforms_home, "", run)
+    assert "indexpass.providers.google" in added  # they have been looked at
+    assert explained(added, SDKS) == []
 
 
 def test_the_version_is_told_without_loading_the_client(home: Path) -> None:

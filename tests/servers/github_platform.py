@@ -9,6 +9,7 @@ API stands below ``/api/v3``, as that of GitHub Enterprise Server.
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -167,9 +168,9 @@ def _refused(error: str) -> Response:
     return JSONResponse({"error": error, "error_description": f"because of {error}"})
 
 
-@pytest.fixture
-def github() -> Iterator[GitHub]:
-    """A GitHub Enterprise Server on loopback."""
+@contextmanager
+def github_platform() -> Iterator[GitHub]:
+    """Serve a GitHub Enterprise Server on loopback."""
     listener = free_port()
     served = GitHub(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -178,4 +179,11 @@ def github() -> Iterator[GitHub]:
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "HEAD", "POST"])])
     with serving(app, listener, has_own_dates=True):
+        yield served
+
+
+@pytest.fixture
+def github() -> Iterator[GitHub]:
+    """A GitHub Enterprise Server on loopback."""
+    with github_platform() as served:
         yield served

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -179,9 +180,9 @@ def _refused(error: str) -> Response:
     return JSONResponse({"error": error, "error_description": f"because of {error}"}, status_code=400)
 
 
-@pytest.fixture
-def gitlab() -> Iterator[GitLab]:
-    """A GitLab on loopback."""
+@contextmanager
+def gitlab_platform() -> Iterator[GitLab]:
+    """Serve a GitLab on loopback."""
     listener = free_port()
     served = GitLab(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -190,4 +191,11 @@ def gitlab() -> Iterator[GitLab]:
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "HEAD", "POST"])])
     with serving(app, listener, has_own_dates=True):
+        yield served
+
+
+@pytest.fixture
+def gitlab() -> Iterator[GitLab]:
+    """A GitLab on loopback."""
+    with gitlab_platform() as served:
         yield served

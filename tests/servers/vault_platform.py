@@ -8,6 +8,7 @@ Vault's. It verifies identity tokens with PyJWT, and keeps count of what it was 
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,18 @@ def _refused(status: int, *errors: str) -> Response:
     return JSONResponse({"errors": list(errors)}, status)
 
 
-@pytest.fixture
-def vault_platform() -> Iterator[VaultPlatform]:
+@contextmanager
+def serving_vault() -> Iterator[VaultPlatform]:
     """Serve a Vault on loopback."""
     listener = free_port()
     platform = VaultPlatform(f"http://127.0.0.1:{listener.getsockname()[1]}")
     app = Starlette(routes=[Route("/v1/{path:path}", platform.answer, methods=["GET", "POST"])])
     with serving(app, listener):
         yield platform
+
+
+@pytest.fixture
+def vault_platform() -> Iterator[VaultPlatform]:
+    """A Vault on loopback."""
+    with serving_vault() as served:
+        yield served

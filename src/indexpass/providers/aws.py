@@ -149,8 +149,13 @@ def _ask(request: _Request, profile: str, environ: Mapping[str, str]) -> Secret:
 
 def _assume(session: Session, request: _Request, bounds: Config, verify: str | None) -> dict[str, str]:
     """Return the keys of a session of the role, which may do no more than the operation needs."""
+    from botocore import UNSIGNED  # noqa: PLC0415  # loaded by whoever calls
+    from botocore.config import Config  # noqa: PLC0415
+
     assert request.identity  # noqa: S101  # for the type checker: whoever calls has looked
-    sts = session.create_client("sts", region_name=request.domain.region, verify=verify, config=bounds)
+    # The identity token is the proof. To sign as well, botocore would look for keys, at the metadata server too.
+    config = bounds.merge(Config(signature_version=UNSIGNED))
+    sts = session.create_client("sts", region_name=request.domain.region, verify=verify, config=config)
     statement = {"Effect": "Allow", "Action": [*_TO_ASK, *ACTIONS[request.operation]], "Resource": "*"}
     answer = sts.assume_role_with_web_identity(
         RoleArn=request.role,

@@ -36,10 +36,9 @@ def read_issuer(table: Table, broker: str) -> TrustedIssuer:
     if "url" not in table.values and preset.url is None:
         raise table.wrong("url", "this key is missing", hint=f'add a line such as url = "{preset.example}"')
     url = table.parsed("url", values.url_as_written, default=preset.url)
-    place = re.fullmatch(preset.url_pattern, url)
-    if place is None:
+    if not re.fullmatch(preset.url_pattern, url):
         raise table.wrong("url", f"not an issuer of {preset_name}", hint=f'write it as in "{preset.example}"')
-    audience = preset.audience.format(broker=broker, **place.groupdict())
+    audience = preset.audience.format(broker=broker)
     if not audience and "audience" not in table.values:
         hint = 'name the application that the tokens are for, such as audience = "api://CLIENT-ID"'
         raise table.wrong("audience", "this key is missing", hint=hint)

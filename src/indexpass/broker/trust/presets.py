@@ -27,7 +27,7 @@ class Preset:
     ``url`` is the issuer where there is only one; every issuer's URL matches ``url_pattern`` as a whole, and
     ``example`` is one. Each policy binds ``ids`` exactly; ``ids_are`` says where to find them. Tokens with a claim of
     ``refused`` need a policy that names that claim. ``audience`` is the one to expect unless the settings say
-    another, made of the broker's URL and the groups of ``url_pattern``; "" where it has to be said.
+    another, ``{broker}`` in it is the broker's URL; "" where it has to be said.
     """
 
     example: str
@@ -108,12 +108,12 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             algorithms=("RS256", "ES384"),
         ),
         "circleci": Preset(
-            url_pattern=rf"https://oidc\.circleci\.com/org/(?P<organization>{_UUID})",
+            url_pattern=rf"https://oidc\.circleci\.com/org/{_UUID}",
             example="https://oidc.circleci.com/org/ORGANIZATION-ID",
             ids=("oidc.circleci.com/project-id",),
             ids_are="the project's settings show its id",
-            replay="until-exp",  # with this audience, a job has one token for all that it does
-            audience="{organization}",
+            # `circleci run oidc get` makes tokens for any audience. CIRCLE_OIDC_TOKEN_V2, for the organization's id and
+            # the whole job, is not what our client takes.
         ),
         "buildkite": Preset(
             url="https://agent.buildkite.com",
