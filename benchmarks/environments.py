@@ -83,6 +83,17 @@ def install(folder: Path) -> Environments:
     return Environments(ours, plain, home, version, keyring.removeprefix("keyring=="), constraints)
 
 
+def install_shim(environments: Environments) -> Path:
+    """Let ``indexpass setup`` put the shim before keyring, and return the folder that it stands in."""
+    programs = environments.home / ".local/bin"
+    path = os.pathsep.join([str(programs), str(environments.ours), os.environ["PATH"]])
+    command = [environments.ours / "indexpass", "setup", "shim", "--yes"]
+    subprocess.run(
+        command, env=environ(environments.home, PATH=path), check=True, capture_output=True, timeout=INSTALL_SECONDS
+    )
+    return programs
+
+
 def install_poetry(folder: Path) -> PoetryPair:
     """Install Poetry beside the wheel that :func:`install` has built, and alone with the same of everything else."""
     (wheel,) = (folder / "wheels").glob("*.whl")

@@ -34,6 +34,7 @@ from environments import (
     install,
     install_broker,
     install_poetry,
+    install_shim,
 )
 from measure import Case, Fresh, Round, Rush, ask_at_once, ask_fresh, ask_keyring, run_rounds
 from peers import invite
@@ -54,6 +55,7 @@ PEER_ROUNDS = 12
 POETRY_ROUNDS, QUICK_POETRY_ROUNDS, POETRY_SECONDS = 20, 8, 45.0
 ROUNDS_SECONDS, PEER_SECONDS = 45.0, 60.0  # the rounds end then: the whole takes four minutes at most
 FOREIGN, CACHED = (OURS, "foreign"), (OURS, "later")
+SHIM = ("shim", "later")
 
 
 class Compared(NamedTuple):
@@ -132,8 +134,9 @@ def measure(  # noqa: PLR0913  # how much of each is measured, all by keyword
         say(f"first and later answers, {2 * interpreters} fresh interpreters")
         foreign = ask_fresh(environments, FOREIGN_URL, times=interpreters)
         cached = ask_fresh(environments, INDEX_URL, times=interpreters)
-        say(f"keyring get, {times * rounds} rounds of three")
-        clients = run_rounds(client_cases(environments), rounds=times * rounds, seconds=times * ROUNDS_SECONDS)
+        say(f"keyring get, {times * rounds} rounds of four")
+        cases = [*client_cases(environments), shim_case(environments)]
+        clients = run_rounds(cases, rounds=times * rounds, seconds=times * ROUNDS_SECONDS)
         say(f"Poetry with and without the plugin, {times * poetry_rounds} rounds")
         pair, seconds = install_poetry(folder), times * POETRY_SECONDS
         poetry = measure_poetry(
@@ -159,6 +162,12 @@ def client_cases(environments: Environments) -> list[Case]:
         Case(*FOREIGN, ask_keyring(environments.ours, FOREIGN_URL), seen, status=1),
         Case(*CACHED, ask_keyring(environments.ours, INDEX_URL), seen, status=0),
     ]
+
+
+def shim_case(environments: Environments) -> Case:
+    """Return the shim in the place of keyring, for a cached URL."""
+    asking = ask_keyring(install_shim(environments), INDEX_URL)
+    return Case(*SHIM, asking, environ(environments.home), status=0)
 
 
 def measure_peers(folder: Path, environments: Environments, *, rounds: int, seconds: float) -> Compared:
@@ -201,6 +210,7 @@ def judge(measured: Measured) -> list[Row]:
         time_row("cached credential, later answers", 0.3, [each["later"] for each in cached]),
         ratio_row("keyring get, foreign : alone", 1.05, [each[FOREIGN].wall / each[ALONE].wall for each in rounds]),
         ratio_row("keyring get, cached : alone", 1.05, [each[CACHED].wall / each[ALONE].wall for each in rounds]),
+        ratio_row("shim, cached : keyring get, cached", 0.35, [each[SHIM].wall / each[CACHED].wall for each in rounds]),
         count_row(f"mints for {measured.rush.processes} processes at once", 1, measured.rush.mints),
         *poetry_runs.judge(measured.poetry),
         *(broker_rates.judge(measured.brokers) if measured.brokers else []),
@@ -215,13 +225,13 @@ def report(measured: Measured, rows: list[Row]) -> Iterator[str]:
     yield f"\nPython {platform.python_version()}, keyring {measured.keyring_version}, {system}"
     yield (f"Yardstick: import keyring takes {median:.0f} ms here ({low:.0f} … {high:.0f}); times scale with it.\n")
     yield from table(rows)
-    yield "\nkeyring get, medians of its rounds    alone    foreign     cached"
+    yield "\nkeyring get, medians of its rounds    alone    foreign     cached       shim"
     for name, field in (("by the clock", "wall"), ("of the processor", "cpu")):
-        alone, foreign, cached = (
+        medians = (
             1000 * statistics.median(getattr(each[case], field) for each in measured.rounds)
-            for case in (ALONE, FOREIGN, CACHED)
+            for case in (ALONE, FOREIGN, CACHED, SHIM)
         )
-        yield f"  {name:<32} {alone:>5.0f} ms   {foreign:>5.0f} ms   {cached:>5.0f} ms"
+        yield f"  {name:<32} {'   '.join(f'{median:>5.0f} ms' for median in medians)}"
     yield f"All {measured.rush.processes} processes had their answer after {measured.rush.seconds:.1f} s.\n"
     if measured.compared:
         rounds, _, left_out = measured.compared
