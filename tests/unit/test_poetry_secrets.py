@@ -95,6 +95,13 @@ def test_no_command_for_pasting_is_made_of_what_a_hostile_project_says(
     assert "add -" not in leak.hint
 
 
+def test_a_line_that_allows_it_is_not_told(project: Path, poetry_folder: Path) -> None:
+    (project / "pyproject.toml").write_text(f"# {DIRTY} indexpass: allow\n# {DIRTY}\n")
+    assert [leak.hint for leak in find_leaks(project, poetry_folder)] == [
+        "remove user name and password from line 2 of pyproject.toml"
+    ]
+
+
 def test_a_file_without_end_is_read_no_further(project: Path, poetry_folder: Path) -> None:
     (project / "poetry.lock").write_text("\n" * MAX_BYTES + DIRTY)
     assert find_leaks(project, poetry_folder) == ()

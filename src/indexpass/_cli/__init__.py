@@ -30,6 +30,7 @@ _COMMANDS = {
     "helper": "indexpass._cli.helper:helper",
     "login": "indexpass._cli.login:login",
     "logout": "indexpass._cli.login:logout",
+    "scan": "indexpass._cli.scan:scan",
     "setup": "indexpass._cli.setup:setup",
     "status": "indexpass._cli.status:status",
     "token": "indexpass._cli.token:token",

@@ -15,9 +15,10 @@ import time
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
 
 from indexpass._files import ensure_private_folder
+from indexpass._leaks.leak import find_allowed
+from indexpass._leaks.urls import find_urls
 from indexpass._locations import locate
 from indexpass._terminal import tell
 from indexpass._url import IndexUrl
@@ -35,11 +36,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4 * 1024 * 1024  # the poetry.lock of a large application is about 1 MiB
 WARN_SECONDS = 24 * 60 * 60.0
-MIN_TOKEN_LENGTH = 20  # a user name of this length is a token: forges take one in place of a name
 PROJECT_FILES = ("pyproject.toml", "poetry.toml", "poetry.lock")
 POETRY_FILES = ("config.toml", "auth.toml")
-_URL = re.compile(r"""https?://([^\s"'/?#]{1,4096})@[^\s"']+""")
-_VARIABLE = re.compile(r"\$\{?\w+\}?")  # names where a secret would be, and is none
+_REST_OF_URL = re.compile(r"""[^\s"']*""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRIORITIES = ("primary", "supplemental", "explicit")
 
@@ -59,8 +58,7 @@ class Leak(NamedTuple):
 
 def has_secret(url: str) -> bool:
     """Does the URL carry a password, or a token in the place of a user name?"""
-    found = _URL.match(url)
-    return found is not None and _is_secret(found[1])
+    return any(found.start == 0 for found in find_urls(url))
 
 
 def find_leaks(project: Path | None, poetry_folder: Path) -> tuple[Leak, ...]:
@@ -116,18 +114,17 @@ def _find_project(command: Command) -> Path | None:
 def _leaks_in(file: Path) -> Iterator[Leak]:
     text = _read(file)
     commands: Mapping[str, str] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        for found in _URL.finditer(line):
-            if _is_secret(found[1]):
-                if commands is None:
-                    commands = dict(_commands(file.name, text))
-                yield Leak(file, number, commands.get(found[0]) or _advise(file.name, number))
-
-
-def _is_secret(userinfo: str) -> bool:
-    user, _, password = userinfo.partition(":")
-    said = unquote(password or user)
-    return not _VARIABLE.fullmatch(said) and (bool(password) or len(said) >= MIN_TOKEN_LENGTH)
+    allowed = find_allowed(text)
+    number, place = 1, 0
+    for found in find_urls(text):
+        number, place = number + text.count("\n", place, found.start), found.start
+        if number in allowed:
+            continue
+        if commands is None:
+            commands = dict(_commands(file.name, text))
+        end = _REST_OF_URL.match(text, found.userinfo[1])
+        url = text[found.start : end.end() if end else found.userinfo[1]]
+        yield Leak(file, number, commands.get(url) or _advise(file.name, number))
 
 
 def _read(file: Path) -> str:
