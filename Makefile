@@ -1,4 +1,4 @@
-# make demo | test | matrix | check | bench: each sets up what it needs in .venv first.
+# make demo | test | matrix | check | docs | bench: each sets up what it needs in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,10 @@ check: $(READY) ## Check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: docs
+docs: $(READY) ## Build the pages as a site in build/site, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: bench
 bench: $(READY) ## Measure the bounds and print them as ratios
