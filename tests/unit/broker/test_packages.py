@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
+from importlib.util import find_spec
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
@@ -175,6 +177,14 @@ def test_two_indexes_in_one_process_keep_their_folders_apart(tmp_path: Path) -> 
     statuses = [ask(app, "GET", f"/packages/{WHEEL}").status for app in (one, two)]
     assert statuses == [200, 404]
     assert list(folders[1].iterdir()) == []
+
+
+def test_an_index_leaves_nothing_running_where_watchdog_is_installed(tmp_path: Path) -> None:
+    """A system allows a user 128 watches by default, and pypiserver begins one that it never ends."""
+    assert find_spec("watchdog"), "mkdocs brings it"
+    before = set(threading.enumerate())
+    packages.create_app(tmp_path)
+    assert set(threading.enumerate()) == before
 
 
 def test_an_unknown_project_is_not_looked_for_on_the_public_index(app: ASGIApp) -> None:

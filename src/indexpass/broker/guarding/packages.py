@@ -64,7 +64,8 @@ def create_app(folder: Path, *, stall_seconds: float = STALL_SECONDS) -> ASGIApp
     ``/simple/`` lists (PEP 503), ``/packages/`` sends, ``POST /`` receives what twine, uv and Poetry upload. Links
     follow the ``root_path`` under which the application is called. Each call makes an index of its own.
     """
-    config = Config.default_with_overrides(
+    # By default, pypiserver would watch the folder wherever watchdog is installed, for a cache that we replace.
+    config = Config.from_args(["run", "--backend=simple-dir"]).with_updates(
         roots=[folder.resolve()],
         authenticate=[],
         password_file=".",  # noqa: S106  # not a password: pypiserver's sign for asking nobody for one
