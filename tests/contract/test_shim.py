@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from indexpass import _config
-from indexpass._cache import Cache
-from indexpass._credential import Credential
-from indexpass._locations import locate
-from indexpass._secret import Secret
 from indexpass._shim import find_keyring, is_shim
+from servers.homes import write_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +38,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] in {"keyring"
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A user's folder with one index and a fresh credential for it."""
-    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
-    locations = locate({"INDEXPASS_HOME": str(tmp_path)})
-    (index,) = _config.read_file(locations.user_file)
-    now = time.time()
-    Cache(locations.credentials).store(index, "read", Credential("alice", Secret("made-up"), now, now + 3600))
-    return tmp_path
+    return write_home(tmp_path, CONFIG, username="alice")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from indexpass._demo.search import found_in, search_files, search_texts
 from indexpass._demo.stage import Stage
 from indexpass._demo.watch import Watch
 from indexpass._secret import Secret
+from servers.git_server import GitServer, git_server, make_repository
 from servers.loopback import free_port
 
 if TYPE_CHECKING:
@@ -220,6 +221,32 @@ class World:
 def more_settings() -> str:
     """What else stands in the settings of the broker, {issuer} for its URL; a module of tests may say otherwise."""
     return ""
+
+
+@pytest.fixture
+def git_port() -> int:
+    """Where a git server will listen, for a module whose settings of the broker have to name it."""
+    with free_port() as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def forge(world: World, git_port: int) -> Iterator[GitServer]:
+    """A git server with one repository, guarded by the broker's index "forge", and a person who is signed in."""
+    folder = world.stage.folder / "git"
+    folder.mkdir()
+    make_repository(folder, "secret_sauce")
+    world.sign_in()
+    world.indexpass("add", f"https://127.0.0.1:{git_port}/git/", "--name=forge", f"--broker={world.issuer}", "--yes")
+    with git_server(
+        folder,
+        git_port,
+        f"{world.issuer}/check",
+        authorities=world.authorities,
+        chain=world.stage.folder / "tls-certificate.pem",
+        key=world.stage.folder / "tls-key.pem",
+    ) as server:
+        yield server
 
 
 @pytest.fixture

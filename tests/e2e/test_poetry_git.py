@@ -11,14 +11,12 @@ import pytest
 
 from indexpass._demo.stage import StageError
 from indexpass.poetry_plugin.seams import SENDING_GIT
-from servers.git_server import GitServer, git_server, make_repository
-from servers.loopback import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Environments, World
+    from servers.git_server import GitServer
 
 pytestmark = pytest.mark.e2e
 
@@ -66,33 +64,8 @@ secret-sauce = {{ git = "{url}" }}
 
 
 @pytest.fixture
-def git_port() -> int:
-    with free_port() as probe:
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
 def more_settings(git_port: int) -> str:
     return SETTINGS.format(port=git_port)
-
-
-@pytest.fixture
-def forge(world: World, git_port: int) -> Iterator[GitServer]:
-    """A git server with one repository, and a person who is signed in."""
-    folder = world.stage.folder / "git"
-    folder.mkdir()
-    make_repository(folder, "secret_sauce")
-    world.sign_in()
-    world.indexpass("add", f"https://127.0.0.1:{git_port}/git/", "--name=forge", f"--broker={world.issuer}", "--yes")
-    with git_server(
-        folder,
-        git_port,
-        f"{world.issuer}/check",
-        authorities=world.authorities,
-        chain=world.stage.folder / "tls-certificate.pem",
-        key=world.stage.folder / "tls-key.pem",
-    ) as server:
-        yield server
 
 
 def lock(world: World, environments: Environments, url: str, **more: str) -> str:

@@ -11,19 +11,15 @@ import json
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
-from indexpass import _config, _known
-from indexpass._cache import Cache
+from indexpass import _known
 from indexpass._cli import main
-from indexpass._credential import Credential
-from indexpass._locations import locate
-from indexpass._secret import Secret
 from indexpass._url import IndexUrl
+from servers.homes import write_home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,23 +101,13 @@ IS_FOREIGN = "assert credential is None"
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Return a user's folder with one index and a fresh credential for it."""
-    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
-    locations = locate({"INDEXPASS_HOME": str(tmp_path)})
-    (index,) = _config.read_file(locations.user_file)
-    now = time.time()
-    Cache(locations.credentials).store(index, "read", Credential("__token__", Secret("made-up"), now, now + 3600))
-    return tmp_path
+    return write_home(tmp_path, CONFIG)
 
 
 @pytest.fixture
 def platforms_home(tmp_path: Path) -> Path:
     """Return a user's folder with an index of each platform that has an SDK or a URL of its own, and what opens it."""
-    (tmp_path / "config.toml").write_text(OF_PLATFORMS, encoding="utf-8")
-    locations = locate({"INDEXPASS_HOME": str(tmp_path)})
-    now = time.time()
-    for index in _config.read_file(locations.user_file):
-        Cache(locations.credentials).store(index, "read", Credential("any", Secret("made-up"), now, now + 3600))
-    return tmp_path
+    return write_home(tmp_path, OF_PLATFORMS)
 
 
 def modules_added(home: Path, before: str, measured: str, *arguments: str, after: str = "") -> dict[str, str]:
