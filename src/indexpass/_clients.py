@@ -44,7 +44,12 @@ class Machine(NamedTuple):
     def home(self) -> Path:
         """The user's home folder, as ``os.path.expanduser`` finds it."""
         named = self.environ.get("USERPROFILE" if self.platform == "win32" else "HOME")
-        return Path(named) if named else Path.home()
+        if named:
+            return Path(named)
+        try:
+            return Path.home()
+        except RuntimeError:  # a container may run as a user whom no file knows
+            return Path("/nonexistent")
 
     @property
     def is_windows(self) -> bool:

@@ -6,6 +6,7 @@ is not shown: nobody knows what is in there.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
@@ -23,8 +24,9 @@ _END_SECONDS = 2.0  # for a program that has closed its output to end
 
 
 def find_program(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return where the program is, or None if it is not on the PATH."""
-    found = shutil.which(name, path=environ.get("PATH", ""))
+    """Return where the program is, or None if it is in no absolute folder of the PATH."""
+    folders = environ.get("PATH", "").split(os.pathsep)
+    found = shutil.which(name, path=os.pathsep.join(folder for folder in folders if Path(folder).is_absolute()))
     # On Windows, the working directory comes before the PATH, and belongs to the project.
     return found if found and Path(found).is_absolute() else None
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TOTAL_SECONDS = 20.0  # as for a whole exchange with a broker
 _TALKATIVE = ("botocore", "google")  # at DEBUG, which `pip -v` sets for all, they log what is answered, tokens and all
+_turn = threading.Lock()
+_found: list[dict[str, int]] = []  # levels of loggers, by each thread that is at work
 _Result = TypeVar("_Result")
 
 
@@ -36,12 +38,13 @@ def run_library(
 
     def run() -> None:
         try:
-            results.append(work())
+            with _unheard():  # here, and so for as long as one goes on that was given up on
+                results.append(work())
         except Exception as error:  # noqa: BLE001  # carried to the caller's thread and raised there
             errors.append(error)
 
     worker = threading.Thread(target=run, name="indexpass-vendor", daemon=True)
-    with warnings.catch_warnings(), _unheard():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         worker.start()
         worker.join(total_seconds)
@@ -60,12 +63,18 @@ def run_library(
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Let the libraries log nothing below a warning meanwhile, whatever the program around us has set."""
-    levels = {logging.getLogger(name): logging.getLogger(name).level for name in _TALKATIVE}
-    for logger in levels:
-        logger.setLevel(logging.WARNING)
+    """Let the libraries log nothing below a warning meanwhile, whatever the program around us has set.
+
+    Several threads may be in here: the last one to go puts back what the first one found.
+    """
+    with _turn:
+        _found.append({name: logging.getLogger(name).level for name in _TALKATIVE})
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
     try:
         yield
     finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
+        with _turn:
+            levels = _found.pop()
+            for name in _TALKATIVE if not _found else ():
+                logging.getLogger(name).setLevel(levels[name])

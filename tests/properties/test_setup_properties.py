@@ -57,6 +57,7 @@ def texts(lines: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 @given(texts(INI_LINES))
 @example("[global]\n    index-url = x\n    keyring-provider = auto\n    a = 1\n")
+@example("[global]\nkeyring-provider = auto\n# of somebody\n more = 1\n")
 def test_a_value_is_put_into_an_ini_file_and_nothing_else_is_touched(text: str) -> None:
     try:
         before = ini.read_settings(text, ini.name_of_pip)

@@ -218,3 +218,55 @@ def test_a_change_that_was_killed_before_it_began_leaves_nothing_to_take_back(fi
     (kept / "journal.json").unlink()
     assert undo(state) == []
     assert file.read_text() == "a\nb\n"
+
+
+def test_a_change_that_could_not_be_taken_back_at_once_can_be_later(file: Path, state: Path) -> None:
+    gone = file.parent / "gone"
+    gone.mkdir()
+    other = gone / "settings"
+    other.write_text("a\n")
+    moved = file.parent / "moved"
+
+    class Moving(Change):
+        """A change whose folder is away by the time that it is to be made, and so is the first one's."""
+
+        @property
+        def mode(self) -> int:
+            gone.rename(moved)
+            gone.write_text("in the way")
+            raise OSError
+
+    with pytest.raises(OSError, match=r"^$"):
+        _changes.make(
+            [Change(other, "a\n", "b\n", "a test"), Moving(file, "a\nb\n", AFTER, "a test")], name="test", state=state
+        )
+    gone.unlink()
+    moved.rename(gone)
+    assert undo(state) == ["restored", "restored"]
+    assert other.read_text() == "a\n"
+
+
+def test_who_is_killed_while_the_copies_are_removed_has_nothing_more_to_take_back(file: Path, state: Path) -> None:
+    kept = make(file, "a\nb\n", AFTER, state)
+    file.write_text("a\nb\n")
+    (kept / "journal.json").unlink()  # goes first
+    assert undo(state) == []
+    assert file.read_text() == "a\nb\n"
+    assert not kept.exists()
+
+
+@pytest.mark.timeout(20)  # to compare each line with each would take minutes
+def test_a_long_file_of_lines_that_are_alike_is_merged_in_time() -> None:
+    lines = [f"{line}\n" for number in range(10_000) for line in ("[[package]]", f"name = {number}", "files = [", "]")]
+    before, after = "".join(["secret\n", *lines]), "".join(["clean\n", *lines])
+    change = Change(Path("poetry.lock"), before, after, "a test")
+    assert _changes.merge_lines(change, f"{after}more\n") == f"{before}more\n"
+
+
+def test_what_a_killed_process_was_writing_is_removed_with_its_change(file: Path, state: Path) -> None:
+    make(file, "a\nb\n", AFTER, state)
+    draft, strange = (file.with_name(f"{file.name}.{end}") for end in ("123-0a1b2c3d.new", "new"))
+    for each in (draft, strange):
+        each.write_text("a secret")
+    undo(state)
+    assert (draft.exists(), strange.exists()) == (False, True)

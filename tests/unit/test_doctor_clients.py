@@ -143,3 +143,10 @@ def test_our_indexes_among_uvs_own(
     assert found
     assert found.version == "0.13.9"
     assert [(index.has_user, index.is_authenticated) for index in found.indexes] == indexes
+
+
+def test_a_hostile_project_is_no_reason_to_fail(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.uv]\na" + ".a" * 2_000 + ' = "https://packages.acme.example/simple/"\n'
+    )
+    assert look([ACME], {"HOME": str(tmp_path), "PATH": ""}, tmp_path, own_python="").named == (ACME,)

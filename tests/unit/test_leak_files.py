@@ -168,3 +168,8 @@ def test_a_line_without_end_takes_no_time_without_end(tmp_path: Path) -> None:
     for name in ("requirements.txt", "auth.toml", ".netrc", ".env", "noxfile.py", ".pypirc"):
         put(tmp_path / name, hostile)
     assert len(found(tmp_path)[0]) == 6
+
+
+@pytest.mark.timeout(20)  # a search whose time grows with the third power of a line's length takes hours
+def test_an_inclusion_of_nothing_but_space_takes_no_time_without_end(tmp_path: Path) -> None:
+    assert found(put(tmp_path / "requirements.txt", f"-r{' ' * 20_000}\rx\n")) == ([], [])

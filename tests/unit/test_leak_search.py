@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from indexpass import _changes
 from indexpass._leaks.forms import name_form
 from indexpass._leaks.kinds import name_kind
+from indexpass._leaks.report import make_redactor
 from indexpass._leaks.search import clean, find_in_variable, find_leaks
 
 if TYPE_CHECKING:
@@ -25,12 +27,12 @@ PYPI = "pypi-AgEIcHlwaS5vcmcCJDEyMzQ1"
 SECRET = "canary-51c7"
 
 
-def told(text: str, form: Form = "text", **more: frozenset[str]) -> list[Leak]:
-    return [leak for leak in find_leaks(text, form, **more) if not leak.is_silent]
+def told(text: str, form: Form = "text", hosts: frozenset[str] = frozenset()) -> list[Leak]:
+    return [leak for leak in find_leaks(text, form, hosts=hosts) if not leak.is_silent]
 
 
-def secrets(text: str, form: Form = "text", **more: frozenset[str]) -> list[str]:
-    return [text[leak.sighting.start : leak.sighting.end] for leak in told(text, form, **more)]
+def secrets(text: str, form: Form = "text", hosts: frozenset[str] = frozenset()) -> list[str]:
+    return [text[leak.sighting.start : leak.sighting.end] for leak in told(text, form, hosts=hosts)]
 
 
 @pytest.mark.parametrize(
@@ -337,3 +339,31 @@ def test_a_file_is_known_by_its_name(name: str) -> None:
 def test_the_hook_for_pre_commit_is_given_the_same_files(name: str) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
     assert bool(re.search(hook["files"], name)) is (NAMES[name] is not None)
+
+
+@pytest.mark.timeout(20)  # a search whose time grows with the square of a line's length takes minutes
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        pytest.param("pyproject", f"[{' ' * 20_000}", id="heading-without-an-end"),
+        pytest.param("pypirc", f"password = a{' ' * 200_000}b", id="password-with-a-gap"),
+        pytest.param("settings", "[http-basic.a]\n" + f'password = "{SECRET}"\n' * 40_000, id="table-without-an-end"),
+    ],
+)
+def test_a_hostile_file_is_searched_in_time_that_grows_with_its_length(form: Form, text: str) -> None:
+    assert not any(leak.kind for leak in find_leaks(text, form))
+
+
+@pytest.mark.timeout(20)  # as above
+def test_a_hostile_line_is_redacted_in_time_that_grows_with_its_length() -> None:
+    assert make_redactor("", (), is_public=True)("token" * 100_000).startswith("token")
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x0c", "\x85"], ids=["line-separator", "form-feed", "next-line"])
+def test_a_secret_with_a_line_s_end_of_any_kind_in_it_is_masked_in_a_diff(end: str) -> None:
+    text = f"[acme]\npassword = canary{end}51c7\n"
+    leaks = find_leaks(text, "pypirc")
+    change = _changes.Change(Path("pypirc"), text, clean(text, leaks), "")
+    shown = "\n".join(_changes.show([change], redact=make_redactor(text, leaks, is_public=True)))
+    assert "canary" not in shown
+    assert "51c7" not in shown

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from indexpass import _cli
+from indexpass._cli.setup import redacted_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -361,3 +362,41 @@ def test_poetry_is_told_the_one_command_and_nothing_is_written(home: Home) -> No
 )
 def test_what_is_not_clear_is_wrong_usage(home: Home, words: list[str]) -> None:
     assert home.run(*words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f" password: {CANARY}=",
+        f" \turl = https://me:{CANARY}@packages.acme.example/simple/",
+        f"-url = https://me:{CANARY}@packages.acme.example/simple/",
+        f"     {CANARY}=",
+        f" [acme]  # {CANARY}",
+        f" # {CANARY}",
+        pytest.param("+" + "://" * 50_000 + CANARY, id="hostile", marks=pytest.mark.timeout(20)),
+    ],
+)
+def test_nothing_of_what_others_keep_in_a_file_is_shown(line: str) -> None:
+    assert CANARY not in redacted_line(line)
+
+
+def test_a_program_is_not_run_in_the_working_directory_nor_from_there(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "poetry").write_text("#!/bin/sh\ntouch ran\n")
+    (strange / "poetry").chmod(0o755)
+    home.install("poetry", '#!/bin/sh\npwd > "$HOME/place"\necho 2.1.0\n')
+    monkeypatch.chdir(strange)
+    home.run("poetry", PATH=f".:{home.programs}:/usr/bin:/bin")
+    assert not (strange / "ran").exists()
+    assert (home.folder / "place").read_text().strip() == str(home.programs)
+
+
+def test_the_shim_goes_not_where_a_link_of_somebody_else_leads(home: Home) -> None:
+    folder = home.folder / ".local" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "keyring").symlink_to(home.folder / "tools" / "keyring")
+    home.run("shim", "--yes", PATH=f"{folder}:{home.programs}")
+    assert not (home.folder / "tools").exists()

@@ -59,3 +59,23 @@ def test_what_a_library_logs_of_its_answers_is_not_heard(caplog: pytest.LogCaptu
     assert "canary" not in caplog.text
     logger.debug("as before")
     assert "as before" in caplog.text
+
+
+def test_of_two_at_once_neither_is_heard_until_both_are_done(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("google.auth")
+    is_begun, may_end, is_done = (threading.Event() for _ in range(3))
+
+    def be_slow() -> None:
+        is_begun.set()
+        may_end.wait()
+        logger.debug("canary-5e1d")
+        is_done.set()
+
+    with pytest.raises(BrokerUnreachable):  # it is given up on, and goes on
+        run_library(be_slow, platform="Google", extra="google", total_seconds=0.05)
+    is_begun.wait()
+    run_library(lambda: None, platform="AWS", extra="aws")
+    may_end.set()
+    is_done.wait()
+    assert "canary" not in caplog.text

@@ -8,12 +8,11 @@ where both touched the same lines, the file is left as it is and named. What a c
 from __future__ import annotations
 
 import difflib
-import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from indexpass._changes import journal
-from indexpass._changes.file import Change, missing, put, read, real, refuse_changed, refuse_foreign_link
+from indexpass._changes.file import Change, missing, put, read, real, refuse_changed, refuse_foreign_link, remove_drafts
 from indexpass._changes.merge import merge_lines
 from indexpass.errors import StoreError
 
@@ -75,13 +74,23 @@ def make(changes: Sequence[Change], *, name: str, state: Path) -> Path:
             put(change.path, change.after, mode=change.mode)
             made.append(change)
     except BaseException:
-        for change in reversed(made):
-            with suppress(OSError, StoreError):  # the first error is the one to tell
-                put(change.path, change.before, mode=change.mode)
-        _remove_empty(folders)
-        shutil.rmtree(kept, ignore_errors=True)
+        if _put_back(made):
+            _remove_empty(folders)
+            with suppress(StoreError):  # the first error is the one to tell
+                journal.remove(kept)
         raise
     return kept
+
+
+def _put_back(made: Sequence[Change]) -> bool:
+    """Put back what stood there, as far as that can be; was that all? What was not, the journal still knows."""
+    is_all = True
+    for change in reversed(made):
+        try:
+            put(change.path, change.before, mode=change.mode)
+        except StoreError:  # noqa: PERF203  # the others are put back all the same
+            is_all = False
+    return is_all
 
 
 def has_kept(name: str, *, state: Path) -> bool:
@@ -112,6 +121,7 @@ def _take_back(kept: Path, merge: Callable[[Change, str], str | None]) -> list[U
     changes, folders = journal.read_journal(kept)
     undone: list[Undone] = []
     for number, change in sorted(changes.items(), reverse=True):
+        remove_drafts(change.path)
         current = read(change.path)
         wanted = change.before
         if current not in (change.before, change.after):
@@ -130,7 +140,7 @@ def _take_back(kept: Path, merge: Callable[[Change, str], str | None]) -> list[U
         journal.write_journal(kept, changes, folders)
         return undone
     _remove_empty(folders)
-    shutil.rmtree(kept)
+    journal.remove(kept)
     return undone
 
 

@@ -6,7 +6,9 @@ A link stays a link, and is written through only to what is this user's own. Wha
 from __future__ import annotations
 
 import os
+import re
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from indexpass.errors import ConfigError, StoreError
@@ -93,15 +95,26 @@ def _write(place: Path, data: bytes, *, mode: int) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            # By descriptor: in a folder of somebody else's, another file may stand under the draft's name by now.
+            if old and os.name == "posix":
+                if (old.st_uid, old.st_gid) != (os.geteuid(), os.fstat(file.fileno()).st_gid):
+                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
             os.fsync(file.fileno())
-        if old:
-            if os.name == "posix" and (old.st_uid, old.st_gid) != (os.geteuid(), draft.stat().st_gid):
-                os.chown(draft, old.st_uid, old.st_gid)
-            draft.chmod(stat.S_IMODE(old.st_mode))
         os.replace(draft, place)  # noqa: PTH105  # the atomic step, named as the system names it
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what a process of ours has left beside the file that was killed while it wrote: it may hold secrets."""
+    place = real(path)
+    draft = re.compile(rf"{re.escape(place.name)}\.[0-9]+-[0-9a-f]{{8}}\.new")
+    with suppress(OSError):  # the folder is gone, or not ours to clean
+        for each in place.parent.iterdir():
+            if draft.fullmatch(each.name):
+                each.unlink()
 
 
 def real(path: Path) -> Path:

@@ -7,6 +7,7 @@ its own.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,18 @@ def write_journal(kept: Path, changes: Mapping[int, Change], folders: Iterable[P
     ]
     journal = {"version": _VERSION, "changes": entries, "folders": [str(folder) for folder in folders]}
     write_private(kept / _JOURNAL, json.dumps(journal, indent=2).encode())
+
+
+def remove(kept: Path) -> None:
+    """Remove the copies, after the journal: who is killed meanwhile leaves the folder of a change that never began.
+
+    Raises StoreError.
+    """
+    try:
+        (kept / _JOURNAL).unlink(missing_ok=True)
+        shutil.rmtree(kept)
+    except OSError as error:
+        raise StoreError(f"{kept} cannot be removed: {error.strerror}", hint=f"remove it: rm -rf {kept}") from error
 
 
 def read_journal(kept: Path) -> tuple[dict[int, Change], list[Path]]:

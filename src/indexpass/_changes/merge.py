@@ -18,7 +18,8 @@ def merge_lines(change: Change, current: str) -> str | None:
     would mean another thing.
     """
     base, ours, theirs = (text.splitlines(keepends=True) for text in (change.after or "", change.before or "", current))
-    edits = [(*edit, "ours") for edit in _edits(base, ours)] + [(*edit, "theirs") for edit in _edits(base, theirs)]
+    edits = [(*edit, "ours") for edit in find_edits(base, ours)]
+    edits += [(*edit, "theirs") for edit in find_edits(base, theirs)]
     edits.sort(key=lambda edit: edit[:2])
     merged: list[str] = []
     done, last, last_begin, has_heading = 0, "", 0, False
@@ -33,9 +34,21 @@ def merge_lines(change: Change, current: str) -> str | None:
     return "".join([*merged, *base[done:]])
 
 
-def _edits(base: list[str], other: list[str]) -> Iterator[tuple[int, int, list[str]]]:
-    """Yield which lines of ``base`` are other lines in ``other``: from, to, and what is there instead."""
-    matcher = difflib.SequenceMatcher(None, base, other, autojunk=False)
-    for tag, begin, end, other_begin, other_end in matcher.get_opcodes():
+def find_edits(base: list[str], other: list[str]) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield which lines of ``base`` are other lines in ``other``: from, to, and what is there instead.
+
+    A lock file has a hundred thousand lines, many of them alike, and to compare each with each would take minutes. So
+    what both have in common at the beginning and at the end is left out, and of long texts what is frequent.
+    """
+    begin = _count_alike(base, other)
+    end = _count_alike(base[begin:][::-1], other[begin:][::-1])
+    matcher = difflib.SequenceMatcher(None, base[begin : len(base) - end], other[begin : len(other) - end])
+    for tag, start, stop, other_start, other_stop in matcher.get_opcodes():
         if tag != "equal":
-            yield begin, end, other[other_begin:other_end]
+            yield begin + start, begin + stop, other[begin + other_start : begin + other_stop]
+
+
+def _count_alike(one: list[str], other: list[str]) -> int:
+    """Return how many lines at the beginning are the same."""
+    pairs = zip(one, other, strict=False)
+    return next((number for number, (mine, yours) in enumerate(pairs) if mine != yours), min(len(one), len(other)))

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 _USERINFO = re.compile(r"""://(?!__token__@)[^\s"']*@""")
+_HEADING = re.compile(r" \s*\[[^\]]*\]{1,2}\s*")
+_KEY = re.compile(
+    r""" \s*[a-z][a-z_."' -]{0,60}="""
+)  # no digits and no capitals: a token may go on in a line of its own
+_MAX_LINE = 2000  # characters; nobody reads more
 _INI_NAMES = ("pip.conf", "pip.ini", ".pypirc")
 
 
@@ -143,11 +148,13 @@ def redacted_line(line: str) -> str:
 
     Of the lines around it, the names of sections and keys are left. ``__token__`` is a user name.
     """
+    if len(line) > _MAX_LINE:
+        return f"{line[0]}…"
     line = _USERINFO.sub("://****@", line)
-    if not line.startswith(" ") or line[1:].startswith("["):
+    if not line.startswith(" ") or not line.strip() or _HEADING.fullmatch(line):
         return line
-    key, sign, _ = line.partition("=")
-    return f"{key}{sign} …" if sign and "#" not in key else " …" if line.strip() else line
+    key = _KEY.match(line)
+    return f"{key[0]} …" if key else " …"
 
 
 def _coloured(line: str) -> str:

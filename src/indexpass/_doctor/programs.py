@@ -230,7 +230,8 @@ def _pip_pythons(environ: Mapping[str, str], ours: str) -> dict[str, str]:
             found[python] = path
             break
     own = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
-    active = [str(Path(environ[name]) / own) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)]
+    named = [Path(environ.get(name, "")) for name in ("VIRTUAL_ENV", "CONDA_PREFIX")]
+    active = [str(folder / own) for folder in named if folder.is_absolute()]  # any other is the project's
     for python in (*active, ours):
         if python and Path(python).is_file() and _key(python) not in {_key(each) for each in found}:
             found[python] = f"{python} -m pip"
@@ -258,14 +259,17 @@ def _is_ours(url: str, indexes: Sequence[Index]) -> bool:
 
 def _urls(said: object) -> Iterator[str]:
     """Yield every URL in a text, or in the texts of a parsed document."""
-    if isinstance(said, str):
-        yield from _URL.findall(said)
-    elif isinstance(said, Mapping):
-        for each in said.values():
-            yield from _urls(each)
-    elif isinstance(said, (_Settings, list)):
-        for each in [said.said] if isinstance(said, _Settings) else said:
-            yield from _urls(each)
+    waiting = [said]  # and no recursion: a hostile document may be nested deeper than Python goes
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield from _URL.findall(each)
+        elif isinstance(each, Mapping):
+            waiting += reversed([*each.values()])
+        elif isinstance(each, _Settings):
+            waiting.append(each.said)
+        elif isinstance(each, list):
+            waiting += reversed(each)
 
 
 def _table(parent: object, key: str) -> Mapping[str, object]:

@@ -47,7 +47,7 @@ def _entries(ours: Mapping[str, tuple[str, str, str]], own: Mapping[str, tuple[s
     # A default has to be the last: readers stop there.
     for host, (login, account, password) in sorted({**own, **ours}.items(), key=lambda entry: entry[0] == "default"):
         words = {"login": login, "account": account, "password": password}
-        if all(not word or _WORD.fullmatch(word) for word in words.values()):
+        if _WORD.fullmatch(host) and all(not word or _WORD.fullmatch(word) for word in words.values()):
             start = "default" if host == "default" else f"machine {host}"
             yield " ".join([start, *(f"{key} {word}" for key, word in words.items() if word)]) + "\n"
 

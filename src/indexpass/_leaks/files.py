@@ -45,9 +45,7 @@ _PASSED_OVER = frozenset(
 )
 _CACHE_SIGN = "CACHEDIR.TAG"  # https://bford.info/cachedir/, which pytest, mypy, ruff and uv leave
 _ENVIRONMENT_SIGN = "pyvenv.cfg"
-_INCLUDE = re.compile(
-    r"^[ \t]*(?:-[rc][ \t]*|--(?:requirement|constraint)[ \t=]+)([^\r\n#]+?)[ \t]*(?:#.*)?\r?$", re.MULTILINE
-)
+_INCLUDE = re.compile(r"^[ \t]*(?:-[rc]|--(?:requirement|constraint)(?=[ \t=]))([^\r\n#]+)", re.MULTILINE)
 
 
 class Looked(NamedTuple):
@@ -196,6 +194,6 @@ def _includes_of(looked: Looked) -> Iterator[tuple[Path, Form]]:
     if looked.form != "requirements":
         return
     for found in _INCLUDE.finditer(looked.text):
-        name = found[1].strip("\"'")
-        if "://" not in name and "$" not in name:
+        name = found[1].lstrip("= \t").rstrip().strip("\"'")
+        if name and "://" not in name and "$" not in name:
             yield looked.path.parent / name, "requirements"

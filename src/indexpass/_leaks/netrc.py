@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _BEGINNINGS = ("machine", "default", "macdef")
+_REST_OF_LINE = re.compile(r"[^\S\n]*(?:\n|\Z)")
 _END_OF_MACRO = re.compile(r"\r?\n[ \t]*\r?\n")
 
 
@@ -83,6 +84,5 @@ def _read_entry(words: list[re.Match[str]]) -> tuple[str, str, re.Match[str] | N
 
 def _end_of_entry(text: str, place: int) -> int:
     """Return the beginning of the next line if nothing but space stands before it, else the place itself."""
-    end = text.find("\n", place)
-    stop = len(text) if end < 0 else end + 1
-    return stop if not text[place:stop].strip() else place
+    rest = _REST_OF_LINE.match(text, place)
+    return rest.end() if rest else place

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _MIN_ALONE = 4  # a shorter secret is masked with what stands around it: it may be a part of any word
 _NAMED_LIKE_SECRET = re.compile(
-    r"""((?:passw(?:or)?d|token|secret|api_?key|private_?key|credentials?)\w*["']?[ \t]*[:=][ \t]*)(?!\*{4})\S+""",
+    r"""((?:passw(?:or)?d|token|secret|api_?key|private_?key|credentials?)\w{0,64}["']?[ \t]*[:=][ \t]*)(?!\*{4})\S+""",
     re.IGNORECASE,
 )
 _HEADER = re.compile(r" [ \t]*\[[^\]]*\][ \t]*")
@@ -109,10 +109,11 @@ def make_redactor(text: str, leaks: Iterable[Leak], *, is_public: bool) -> Calla
 def _pieces(text: str, leak: Leak) -> Iterator[str]:
     """Yield the parts of the secret as they stand in lines; a very short one with its surroundings."""
     start, end = leak.sighting.start, leak.sighting.end
-    for piece in re.split(r"\\?\r?\n[ \t]*", text[start:end]):
+    for line in text[start:end].splitlines():  # of which a diff makes lines as well
+        piece = line.removesuffix("\\").lstrip(" \t")
         if len(piece) >= _MIN_ALONE:
             yield piece
-    if end - start < _MIN_ALONE or "\n" in text[start:end]:
+    if end - start < _MIN_ALONE or len(text[start:end].splitlines()) > 1:
         begin = text.rfind("\n", 0, start) + 1
         stop = text.find("\n", end)
         yield from filter(str.strip, text[begin : stop if stop >= 0 else len(text)].splitlines())

@@ -43,15 +43,14 @@ _TOML_KEY = re.compile(
 _PYPI_TOKEN = re.compile(
     r"""^[ \t]*(?:pypi-token\.)?["']?([\w.-]+)["']?[ \t]*=[ \t]*(?:"([^"\r\n]*)"|'([^'\r\n]*)')""", re.MULTILINE
 )
-_HEADER = re.compile(r"^\ufeff?[ \t]*\[\[?[ \t]*([^\[\]\r\n]+?)[ \t]*\]\]?[ \t]*(?:[#;][^\r\n]*)?\r?$", re.MULTILINE)
+_HEADER = re.compile(r"^\ufeff?[ \t]*\[\[?([^\[\]\r\n]+)\]\]?[ \t]*(?:[#;][^\r\n]*)?\r?$", re.MULTILINE)
 _POETRY_TABLE = re.compile(r"http-basic\.[\w.\"'-]+")
 _INDEX_TABLES = re.compile(r"""tool\.["']?(?:pdm|poetry|uv|hatch)["']?(?:\..*)?""")
 _ORDINARY_LINE = re.compile(
     r"""[ \t]*(?:(?:username|password)[ \t]*=[ \t]*(?:"[^"\r\n]*"|'[^'\r\n]*')[ \t]*)?(?:#[^\r\n]*)?"""
 )
-_PYPIRC_PASSWORD = re.compile(
-    r"^([ \t]*password[ \t]*[=:][ \t]*)([^\s][^\r\n]*?)([ \t]*)(?:\r?\n|\r?$|\Z)", re.MULTILINE | re.IGNORECASE
-)
+_PYPIRC_PASSWORD = re.compile(r"^[ \t]*password[ \t]*[=:][ \t]*([^\s][^\r\n]*)", re.MULTILINE | re.IGNORECASE)
+_MAX_TABLE = 4096  # characters; one with a user name and a password has a hundred
 
 
 def find_settings(text: str, form: Form, sections: Sections) -> Iterator[Sighting]:
@@ -80,7 +79,7 @@ class Sections:
     def name_at(self, place: int) -> str:
         """Return the name of the section that a place is in, "" before the first."""
         number = bisect_right(self._starts, place)
-        return self._headers[number - 1][1] if number else ""
+        return self._headers[number - 1][1].strip() if number else ""
 
     def bounds_at(self, place: int) -> tuple[int, int, int | None]:
         """Return where the section that a place is in has its header, where that ends, and where the next begins."""
@@ -117,7 +116,7 @@ def _find_passwords(text: str, form: Form, sections: Sections) -> Iterator[Sight
 
 def _find_in_pypirc(text: str, sections: Sections) -> Iterator[Sighting]:
     for found in _PYPIRC_PASSWORD.finditer(text):
-        start, end = found.span(2)
+        start, end = found.start(1), found.start(1) + len(found[1].rstrip())
         if is_password(text[start:end]):
             setting = f"[{sections.name_at(start)}]"
             yield Sighting("password-in-file", start, end, setting=setting, edit=_remove_line(text, start))
@@ -139,5 +138,6 @@ def _remove_table(text: str, place: int, sections: Sections) -> Edit | None:
         return None
     start, inside, end = sections.bounds_at(place)
     end = len(text) if end is None else end
-    is_ordinary = all(_ORDINARY_LINE.fullmatch(line) for line in text[inside:end].splitlines())
+    is_small = end - inside <= _MAX_TABLE
+    is_ordinary = is_small and all(_ORDINARY_LINE.fullmatch(line) for line in text[inside:end].splitlines())
     return Edit(start, end, "") if is_ordinary else None

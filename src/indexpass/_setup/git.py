@@ -7,8 +7,6 @@ An empty ``helper`` goes before ours, so that none of the user's own is asked fo
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexpass._changes import Change, read
@@ -18,6 +16,7 @@ from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from indexpass._credential import Index
     from indexpass._setup.plan import Situation
@@ -42,17 +41,15 @@ def plan(situation: Situation) -> Plan:
     before = read(path)
     after = before or ""
     environ = {**situation.environ, "GIT_CONFIG_NOSYSTEM": "1"}
-    with tempfile.TemporaryDirectory(prefix="indexpass-") as folder:
-        draft = Path(folder) / "config"
-        for place in places:
-            draft.write_bytes(after.encode(errors="surrogateescape"))
-            if programs.ask(git, "config", "--file", str(draft), "--list", environ=environ) is None:
-                raise ConfigError(f"git cannot read {path}", hint=f"git config --file {path} --list")
-            said = programs.ask(
-                git, "config", "--file", str(draft), "--get-all", f"credential.{place}.helper", environ=environ
-            )
-            if (said or "").splitlines()[-2:] != ["", HELPER]:
-                after += _section(after, place)
+    for place in places:
+        draft = after.encode(errors="surrogateescape")  # on stdin, because it may hold secrets that a file would keep
+        if programs.ask(git, "config", "--file", "-", "--list", environ=environ, text=draft) is None:
+            raise ConfigError(f"git cannot read {path}", hint=f"git config --file {path} --list")
+        said = programs.ask(
+            git, "config", "--file", "-", "--get-all", f"credential.{place}.helper", environ=environ, text=draft
+        )
+        if (said or "").splitlines()[-2:] != ["", HELPER]:
+            after += _section(after, place)
     if after == (before or ""):
         return Plan(steps=steps)
     return Plan((Change(path, before, after, "lets git ask indexpass for your repositories"),), steps)

@@ -58,7 +58,7 @@ def put(text: str, section: str, key: str, value: str, *, normalize: Callable[[s
         indent, start = "", f"{key} = "
     block = [f"{start}{first}".rstrip() + end, *(f"{indent}    {part}{end}" for part in more)]
     if place:
-        lines[slice(*place)] = block
+        lines[slice(*place)] = [*block, *_comments_in(lines[slice(*place)])]
     else:
         if not heading:
             block = [*([end] if lines and lines[-1].strip() else []), f"[{section}]{end}", *block]
@@ -97,7 +97,7 @@ def remove(text: str, section: str, key: str, *, normalize: Callable[[str], str]
     lines = text.splitlines(keepends=True)
     place = _find(lines, section, key, normalize)
     if place:
-        del lines[slice(*place)]
+        lines[slice(*place)] = _comments_in(lines[slice(*place)])
         heading, stop = _end_of(lines, section)
         if heading and stop == heading and not any(name == section for name, _ in read_settings("".join(lines))):
             del lines[heading - 1]
@@ -135,6 +135,11 @@ def _find(lines: list[str], section: str, key: str, normalize: Callable[[str], s
         elif kind == "option" and inside == section and normalize(name) == normalize(key):
             place = number, number + 1
     return place
+
+
+def _comments_in(lines: list[str]) -> list[str]:
+    """Return those that stand between the lines of one value."""
+    return [line for line in lines if line.lstrip().startswith(("#", ";"))]
 
 
 def _end_of(lines: list[str], section: str) -> tuple[int, int]:

@@ -1,12 +1,16 @@
-"""Finds the clients on PATH, and asks them for their version. Each waits for 20 seconds at most."""
+"""Finds the clients on PATH, and asks them for their version. Each waits for 20 seconds at most.
+
+They run in the folder that they are in: Poetry loads plugins from the working directory, which may be anybody's.
+"""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from indexpass._token_program import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +20,8 @@ _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 def find(name: str, environ: Mapping[str, str]) -> Path | None:
-    """Return where the program stands, or None if it is not on PATH."""
-    found = shutil.which(name, path=environ.get("PATH", ""))
+    """Return where the program stands, or None if it is not on PATH, or only in a relative folder."""
+    found = find_program(name, environ)
     return Path(found) if found else None
 
 
@@ -27,13 +31,17 @@ def find_version(program: Path, environ: Mapping[str, str]) -> tuple[int, ...] |
     return tuple(int(part) for part in found.groups() if part) if found else None
 
 
-def ask(program: Path, *words: str, environ: Mapping[str, str]) -> str | None:
-    """Return what a program prints on stdout, or None if it fails, does not start or does not end in time."""
+def ask(program: Path, *words: str, environ: Mapping[str, str], text: bytes = b"") -> str | None:
+    """Return what a program that is given ``text`` on stdin prints on stdout.
+
+    None if it fails, does not start or does not end in time.
+    """
     try:
         done = subprocess.run(  # noqa: S603  # a client on the user's own PATH
             [program, *words],
             env=dict(environ),
-            stdin=subprocess.DEVNULL,
+            cwd=program.parent,
+            input=text,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=WAIT_SECONDS,

@@ -52,9 +52,10 @@ def _choose(situation: Situation) -> Path:
     if str(usual) not in folders:
         return own
     before = folders[: folders.index(str(usual))]
-    is_free = not (usual / "keyring").exists() or _MARK in (read(usual / "keyring") or "")
+    place = usual / "keyring"
+    is_free = not os.path.lexists(place) or _MARK in (read(place) or "")  # a link that leads nowhere is somebody's too
     is_first = programs.find("keyring", {"PATH": os.pathsep.join(before)}) is None
-    return usual / "keyring" if is_free and is_first else own
+    return place if is_free and is_first else own
 
 
 def _steps(path: Path, situation: Situation) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable, Item
+
+from indexpass._changes.merge import find_edits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,10 +81,9 @@ def _with_line_ends(before: str, after: str) -> Iterator[str]:
     end = "\r\n" if "\r\n" in before else "\n"
     new = after.splitlines(keepends=True)
     bare = [line.replace("\r\n", "\n") for line in old]
-    for tag, begin, stop, new_begin, new_stop in difflib.SequenceMatcher(None, bare, new, autojunk=False).get_opcodes():
-        if tag == "equal":
-            yield from old[begin:stop]
-        else:
-            yield from (
-                line.removesuffix("\n") + end if line.endswith("\n") else line for line in new[new_begin:new_stop]
-            )
+    done = 0
+    for begin, stop, lines in find_edits(bare, new):
+        yield from old[done:begin]
+        yield from (line.removesuffix("\n") + end if line.endswith("\n") else line for line in lines)
+        done = stop
+    yield from old[done:]
