@@ -106,7 +106,8 @@ def _read_document(path: Path) -> Mapping[str, object]:
         if key not in FILE_KEYS:
             raise ConfigError(f"{path}: unknown key {key!r}", hint=f"known keys are {', '.join(FILE_KEYS)}")
     if document.get("interactive", "never") not in INTERACTIVE:
-        raise ConfigError(f"{path}: 'interactive' is unknown", hint=f"write one of {', '.join(INTERACTIVE)}, in quotes")
+        hint = f"write one of {', '.join(INTERACTIVE)}, in quotes"
+        raise ConfigError(f"{path}: the value of 'interactive' is unknown", hint=hint)
     return document
 
 

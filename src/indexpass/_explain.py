@@ -187,7 +187,7 @@ def _explain_silence(
     if known:
         needed = ", ".join(PLATFORMS[known.provider].needs)
         return f"this is an index at {known.provider}, which needs settings: {needed}. Write an [[index]] table for it"
-    return f"no index owns this URL, and no known platform has it. If it is yours: indexpass add {url}"
+    return f"no index owns this URL, and no known platform has it. If it is yours → indexpass add {url}"
 
 
 def _foretell(index: Index, operation: Operation, resolver: Resolver, context: Context) -> tuple[str, str | None]:
@@ -203,7 +203,7 @@ def _foretell(index: Index, operation: Operation, resolver: Resolver, context: C
     except IndexpassError as error:
         return f"no credential can be had: {_words(error)}", None
     if who is None:
-        return f"somebody has to sign in: indexpass login {index.name}", None
+        return f"somebody has to sign in → indexpass login {index.name}", None
     return f"the provider {index.provider} is asked for a new credential", "a new credential"
 
 

@@ -214,6 +214,13 @@ def test_a_command_for_users_loads_nothing_of_the_broker(home: Path, command: st
     assert explained(added, OF_THE_BROKER | {"keyring"}) == []
 
 
+def test_the_help_is_shown_without_loading_a_command(home: Path) -> None:
+    run = "from indexpass._cli import main; main(['--help'], standalone_mode=False)"
+    added = modules_added(home, "import click", run, after="")
+    assert [name for name in added if name.startswith("indexpass._cli.")] == []
+    assert explained(added, {"requests", "filelock", "tomlkit"}) == []
+
+
 def test_the_platforms_here_are_all_that_are_known_by_their_urls() -> None:
     found = {name: _known.find(IndexUrl.parse(url)) for name, url in KNOWN.items()}
     assert {name: index and index.provider for name, index in found.items()} == {name: name for name in _known._KNOWN}

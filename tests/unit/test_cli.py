@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ BROKER = "http://127.0.0.1:9"  # the port where nobody answers
 ACME = Index("acme", IndexUrl.parse(URL), options=MappingProxyType({"broker": BROKER}))
 CANARY = "canary-5d0e"
 EXAMPLE = "https://packages.example.com/simple/"
+GOOGLE = "https://europe-python.pkg.dev/acme-tools/wheels/simple/"
+_YES_HINT = "hint:  look at what is shown above, then run it again with --yes\n"
 
 
 def table(name: str, url: str, broker: str) -> str:
@@ -120,6 +123,14 @@ def test_every_command_has_one_line_in_the_list(path: tuple[str, ...]) -> None:
     assert command.get_short_help_str(200).endswith((".", "…"))
 
 
+@pytest.mark.parametrize(
+    "path", [path for path, command in all_commands() if isinstance(command, click.Group)], ids=command_id
+)
+def test_a_list_of_commands_cuts_no_sentence_on_80_columns(home: Home, path: tuple[str, ...]) -> None:
+    text = home.run(*path, "--help", COLUMNS="80").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
+    assert [line for line in text.splitlines() if not re.fullmatch(r"  [a-z-]+  .*[^.]\.", line)] == []
+
+
 def test_the_version_is_on_stdout(home: Home) -> None:
     result = home.run("--version")
     assert result.exit_code == 0
@@ -161,6 +172,11 @@ def test_an_unknown_index_is_answered_with_the_known_ones(home: Home, words: lis
     result = home.run(*words)
     assert result.exit_code == 1
     assert "known: acme" in result.stderr
+
+
+def test_an_unknown_url_is_answered_with_how_to_have_it_known(home: Home) -> None:
+    home.configure()
+    assert f"indexpass add {EXAMPLE}" in home.run("status", EXAMPLE).stderr
 
 
 def test_an_unknown_url_is_not_repeated_with_its_password(home: Home) -> None:
@@ -444,6 +460,52 @@ def test_without_a_yes_nothing_is_written(home: Home, says: str) -> None:
     result = home.run("add", EXAMPLE, "--broker", BROKER, says=says)
     assert result.exit_code == 1
     assert not home.config.exists()
+
+
+def test_where_nobody_answers_the_hint_is_yes(home: Home) -> None:
+    result = home.run("add", EXAMPLE, "--broker", BROKER, says="")
+    assert result.stderr.endswith("error: nobody is there to answer\n" + _YES_HINT)
+
+
+def test_add_says_that_an_index_of_a_known_platform_needs_no_adding(home: Home) -> None:
+    result = home.run("add", GOOGLE)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "there is nothing to add" in result.stderr
+    assert f"indexpass explain {GOOGLE}" in result.stderr
+    assert not home.config.exists()
+
+
+def test_add_names_the_settings_that_a_known_platform_needs(home: Home) -> None:
+    result = home.run("add", "https://acme.jfrog.io/artifactory/api/pypi/tools/simple/")
+    assert result.exit_code == 1
+    assert "jfrog, which needs settings: oidc-provider" in result.stderr
+    assert str(home.config) in result.stderr
+
+
+def test_add_takes_an_index_of_a_known_platform_if_a_broker_is_named(home: Home) -> None:
+    assert home.run("add", GOOGLE, "--broker", BROKER, "--name", "ours", "--yes").exit_code == 0
+    assert [index.name for index in read_file(home.config)] == ["ours"]
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        pytest.param("packages.example.com/simple/", f"indexpass add {EXAMPLE}", id="host-and-path"),
+        pytest.param(f"eve:{CANARY}@packages.example.com/simple/", f"indexpass add {EXAMPLE}", id="with-a-password"),
+        pytest.param("", f"indexpass add {EXAMPLE}", id="nothing"),
+    ],
+)
+def test_add_completes_a_url_without_its_scheme_in_the_hint(home: Home, given: str, hint: str) -> None:
+    result = home.run("add", given)
+    assert (result.exit_code, CANARY in result.output) == (1, False)
+    assert result.stderr.endswith(f"hint:  {hint}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no folder in which nobody may make one")
+def test_add_says_that_its_folder_cannot_be_made(home: Home) -> None:
+    result = home.run("add", EXAMPLE, "--broker", BROKER, "--yes", INDEXPASS_HOME="/proc/none")
+    assert result.exit_code == 1
+    assert "error: /proc/none cannot be made" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_the_script_that_zsh_loads_by_itself_completes_each_time(desk: Desk, pro
     environ = {"HOME": str(desk.folder), "XDG_DATA_HOME": None}
     assert CliRunner().invoke(main, ["completion", "zsh", "--install"], env=environ).exit_code == 0
     driver = (
-        "compdef() { : }; compadd() { print -rl -- $completions };"
+        "compdef() { : }; _describe() { local all=$@[-2]; print -rl -- ${${(P)all}%%:*} };"
         " fpath=(~/.local/share/zsh/site-functions $fpath); autoload -U _indexpass;"
         " words=(indexpass stat); CURRENT=2; repeat 3 _indexpass"
     )

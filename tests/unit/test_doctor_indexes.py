@@ -120,7 +120,8 @@ def test_what_is_held_is_shown_with_age_and_scope(held: Held, verdict: str, mess
 
 
 def test_a_failure_a_moment_ago_is_shown_but_not_that_nobody_was_signed_in_twice() -> None:
-    failures = (AWAY, SessionError("nobody is signed in", hint="indexpass login acme"))
+    remembered = IndexpassError("nobody is signed in at T", hint="indexpass login acme", code=SessionError.code)
+    failures = (AWAY, remembered)
     findings = list(judge_holding(Holding(ACME, None, failures=failures)))
     assert [finding.verdict for finding in findings] == ["sign-in", "fault"]
 

@@ -191,7 +191,7 @@ def test_what_the_person_s_own_file_says_of_other_hosts_stays(home: Home) -> Non
     own.write_text(
         "default login d password e\nmachine other.example login a password b\nmachine packages.acme.example"
     )
-    own.write_text(own.read_text() + " login mine password old\n")
+    own.write_text(own.read_text() + ' login mine password old\nmachine "two words" login a password b\n')
     own.chmod(0o600)
     _, *lines = home.run("--", sys.executable, "-c", SEE).stdout.split("\n")
     assert lines[:3] == [
@@ -375,6 +375,14 @@ def test_what_the_terminal_has_sent_to_the_command_is_not_sent_again(home: Home)
 def test_a_program_that_is_not_there_is_exit_code_127(home: Home) -> None:
     done = home.run("--", "no-such-program-7d1f")
     assert (done.returncode, done.stderr) == (127, "error: there is no program 'no-such-program-7d1f' on PATH\n")
+
+
+@posix
+def test_a_file_that_may_not_be_run_is_exit_code_126(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("no program")
+    done = home.run("--", str(tmp_path / "notes"))
+    assert done.returncode == 126
+    assert "cannot be run" in done.stderr
 
 
 @posix

@@ -175,7 +175,7 @@ def test_what_is_no_longer_fresh_is_asked_for_again(home: Home) -> None:
 
 def test_where_nobody_is_signed_in_clients_get_nothing(home: Home) -> None:
     told = home.explain(URL)
-    assert told["next_step"] == "somebody has to sign in: indexpass login acme"
+    assert told["next_step"] == "somebody has to sign in → indexpass login acme"
     assert {client["gets"] for client in told["clients"]} == {None}
 
 
@@ -241,7 +241,7 @@ def test_nobody_is_asked(home: Home) -> None:
 
 def test_what_does_not_fit_on_a_line_goes_on_below_its_own_text(home: Home) -> None:
     lines = home.run("https://elsewhere.example/").stdout.splitlines()
-    assert max(len(line) for line in lines) <= 100
+    assert max(len(line) for line in lines if len(line.split()) > 2) <= 100  # a path is not broken
     answer = next(number for number, line in enumerate(lines) if line.startswith("answer"))
     assert all(line.startswith(" " * 12) for line in lines[answer + 1 :])
 

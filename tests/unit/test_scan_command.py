@@ -134,6 +134,21 @@ def test_who_says_no_keeps_the_file(place: Place) -> None:
     assert file.read_text(encoding="utf-8") == DIRTY
 
 
+def test_a_quiet_fix_that_asks_nothing_says_nothing(place: Place) -> None:
+    file = place.put("requirements.txt")
+    result = place.scan(".", "--fix", "--yes", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert file.read_text(encoding="utf-8") == CLEAN
+
+
+def test_where_nobody_answers_the_hint_is_yes(place: Place) -> None:
+    file = place.put("requirements.txt")
+    result = place.scan(".", "--fix", says="")
+    assert result.exit_code == 1
+    assert "--yes" in result.stderr
+    assert file.read_text(encoding="utf-8") == DIRTY
+
+
 def test_undo_puts_every_file_back_byte_for_byte(place: Place) -> None:
     old = f"# \xfcbung\r\n{DIRTY}".encode("latin-1")
     file = place.put("requirements.txt")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,21 +19,29 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+
+class _Row(NamedTuple):
+    """Where a command is, and its line in the list of all, which has to fit on one of 80 columns."""
+
+    place: str
+    summary: str
+
+
 _COMMANDS = {
-    "add": "indexpass._cli.add:add",
-    "broker": "indexpass.broker.commands:broker",
-    "completion": "indexpass._cli.completion:completion",
-    "demo": "indexpass._cli.demo:demo",
-    "doctor": "indexpass._cli.doctor:doctor",
-    "exec": "indexpass._cli.exec:exec_",
-    "explain": "indexpass._cli.explain:explain",
-    "helper": "indexpass._cli.helper:helper",
-    "login": "indexpass._cli.login:login",
-    "logout": "indexpass._cli.login:logout",
-    "scan": "indexpass._cli.scan:scan",
-    "setup": "indexpass._cli.setup:setup",
-    "status": "indexpass._cli.status:status",
-    "token": "indexpass._cli.token:token",
+    "add": _Row("indexpass._cli.add:add", "Configure an index, after a look at who its broker is."),
+    "broker": _Row("indexpass.broker.commands:broker", "Run a broker: it trades identity for tokens of your indexes."),
+    "completion": _Row("indexpass._cli.completion:completion", "Print what completes indexpass in bash, zsh and fish."),
+    "demo": _Row("indexpass._cli.demo:demo", "See a broker, pip, uv and Poetry work together, once."),
+    "doctor": _Row("indexpass._cli.doctor:doctor", "Find what keeps pip, uv, Poetry and others from your packages."),
+    "exec": _Row("indexpass._cli.exec:exec_", "Run a command with credentials, where keyring cannot reach."),
+    "explain": _Row("indexpass._cli.explain:explain", "Say step by step what clients get for a URL, and why."),
+    "helper": _Row("indexpass._cli.helper:helper", "Answer git, Bazel and Docker in their own protocols."),
+    "login": _Row("indexpass._cli.login:login", "Sign in at the broker of an index."),
+    "logout": _Row("indexpass._cli.login:logout", "Sign out at the broker of an index."),
+    "scan": _Row("indexpass._cli.scan:scan", "Find secrets of package indexes in files, and remove them."),
+    "setup": _Row("indexpass._cli.setup:setup", "Let pip, uv, Poetry and others ask keyring."),
+    "status": _Row("indexpass._cli.status:status", "Show your indexes, who you are there, and what is held."),
+    "token": _Row("indexpass._cli.token:token", "Print one credential, for scripts that no helper reaches."),
 }
 _EXTRAS = {"demo": "demo"}  # those of the broker say so themselves
 EXIT_FAILED = 1
@@ -41,7 +49,7 @@ EXIT_SIGN_IN_NEEDED = 3
 
 
 class _Commands(click.Group):
-    """The table above as a click group that imports a command only when it runs or shows its help."""
+    """The table above as a click group that imports a command only when it runs or shows its own help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return sorted(_COMMANDS)
@@ -49,7 +57,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        module, _, attribute = _COMMANDS[cmd_name].place.partition(":")
         try:
             command = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
@@ -58,11 +66,20 @@ class _Commands(click.Group):
             return _missing_extra(cmd_name, ctx)
         return command if isinstance(command, click.Command) else None
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading any: click would load all of them, and cut their sentences."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name].summary) for name in self.list_commands(ctx)])
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command without loading any: click would load all of them for their help."""
         from click.shell_completion import CompletionItem  # for shells alone
 
-        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        names = [
+            CompletionItem(name, help=_COMMANDS[name].summary)
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401  # click's signature
@@ -100,7 +117,6 @@ def _missing_extra(name: str, ctx: click.Context) -> click.Command:
     @click.command(
         name,
         context_settings={"ignore_unknown_options": True, "help_option_names": []},
-        short_help=f"Needs pip install 'indexpass[{extra}]'.",
     )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def explain(arguments: tuple[str, ...]) -> None:  # noqa: ARG001  # whatever was asked, the answer is the same

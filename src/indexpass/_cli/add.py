@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from indexpass import _config, _metadata
+from indexpass import _config, _known, _metadata
 from indexpass._cache import Cache
+from indexpass._cli.asking import is_agreed
 from indexpass._files import write_whole
 from indexpass._http import HttpClient
 from indexpass._locations import locate
+from indexpass._platforms import PLATFORMS
 from indexpass._url import IndexUrl, redacted
 from indexpass._waiting import waiting
-from indexpass.errors import BrokerError, ConfigError
+from indexpass.errors import BrokerError, ConfigError, StoreError, UrlError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from indexpass._model import Index
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -55,7 +59,14 @@ def add(  # noqa: PLR0913  # one parameter an option
             f"{redacted(url)} contains a user name or password",
             hint="leave them out, and revoke the password if it was shared",
         )
+    if "://" not in url:
+        shown = redacted(url) or "packages.example.com/simple/"
+        raise UrlError("the URL does not start with https://", hint=f"indexpass add https://{shown}")
     index_url = IndexUrl.parse(url)
+    known = None if broker else _known.find(index_url)
+    if known:
+        _say_known(known)
+        return
     entry = _Entry(
         name=name or index_url.origin.host,
         url=index_url,
@@ -71,12 +82,24 @@ def add(  # noqa: PLR0913  # one parameter an option
     path = locate(os.environ).user_file
     _refuse_known(entry, path)
     _show(entry)
-    if not yes:
-        click.confirm(f"Write this to {path}?", abort=True, err=True)
+    if not yes and not is_agreed(f"Write this to {path}?"):
+        raise click.Abort
     _write(entry, path)
     Cache(locate(os.environ).credentials).forget_failures()  # a broker may be reachable again, or be another one now
     program = click.get_current_context().find_root().info_name  # "poetry indexpass" inside Poetry
     click.echo(f"Added {entry.name}. Next: {program} login {entry.name}", err=True)
+
+
+def _say_known(index: Index) -> None:
+    """Say that there is nothing to add. Raises ConfigError if the platform needs settings nevertheless."""
+    needed = ", ".join(PLATFORMS[index.provider].needs)
+    if needed:
+        raise ConfigError(
+            f"{index.url} is an index at {index.provider}, which needs settings: {needed}",
+            hint=f"write an [[index]] table with them into {locate(os.environ).user_file}",
+        )
+    click.echo(f"{index.url} is known by its URL to be at {index.provider}: there is nothing to add.", err=True)
+    click.echo(f"What clients get there: indexpass explain {index.url}", err=True)
 
 
 def _discovered(entry: _Entry) -> _Entry:
@@ -133,8 +156,13 @@ def _write(entry: _Entry, path: Path) -> None:
     try:
         place = path.resolve()  # a link into somebody's dotfiles stays a link
         document = tomlkit.parse(place.read_text(encoding="utf-8")) if place.exists() else tomlkit.document()
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check: ls -ld {path.parent}") from error
+    try:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{place.parent} cannot be made: {error.strerror}", hint="point INDEXPASS_HOME to a folder of yours"
+        ) from error
     document.setdefault("index", tomlkit.aot()).append(table)
     write_whole(place, tomlkit.dumps(document).encode())

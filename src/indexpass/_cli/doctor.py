@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     epilog="Examples:\n\n\b\n  indexpass doctor\n  indexpass doctor https://packages.example.com/simple/\n"
     "  indexpass doctor --json"
 )
-@click.argument("index", required=False, metavar="[URL]", shell_complete=complete_index)
+@click.argument("index", required=False, metavar="[INDEX]", shell_complete=complete_index)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of a table.")
 def doctor(index: str | None, *, as_json: bool) -> None:
     """Find out what keeps pip, uv, Poetry and the others on this machine from private packages.
 
-    With the URL or the name of an index, only what concerns it, and whether it takes the credential that is held.
-    Nothing is changed, and no secret is shown. Ends with 1 if there is a fault, with 3 if only a sign-in is missing.
+    With INDEX (a name or URL), only what concerns it, and whether it takes the credential that is held. Nothing is
+    changed, and no secret is shown. Ends with 1 if there is a fault, with 3 if only a sign-in is missing.
     """
     from indexpass._doctor.findings import exit_code, render
 

@@ -11,6 +11,7 @@ import stat
 import sys
 import time
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +24,6 @@ from indexpass.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from indexpass._exec.forms import Handed
     from indexpass._model import Index, Operation
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 PLACEHOLDER = "{netrc}"
 EXIT_NOT_RUNNABLE = 126  # as shells, env and nohup say it
 EXIT_NOT_FOUND = 127
+_FORM_WIDTH = max(map(len, FORMS))
 
 
 @click.command(
     "exec",
     context_settings={"allow_interspersed_args": False},
-    epilog="Examples:\n\n\b\n"
+    epilog="FORM is for:\n\n\b\n"
+    + "".join(f"  {name:<{_FORM_WIDTH}}  {form.whom}\n" for name, form in FORMS.items())
+    + "\nExamples:\n\n\b\n"
     "  indexpass exec -- tox\n"
     "  indexpass exec --index acme -- docker build --secret id=netrc,src={netrc} .\n"
     "  indexpass exec -- docker run --rm -v {netrc}:/root/.netrc:ro acme/tools pip-compile\n"
@@ -53,7 +56,7 @@ EXIT_NOT_FOUND = 127
     default=(NETRC,),
     show_default=True,
     metavar="FORM",
-    help=f"How the command gets them; may be given repeatedly: {', '.join(FORMS)}.",
+    help="How COMMAND gets them; may be given repeatedly.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Do not say how long the credentials are good for.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -70,8 +73,7 @@ def exec_(names: tuple[str, ...], forms: tuple[str, ...], command: tuple[str, ..
         raise click.UsageError(f"{PLACEHOLDER} in the command needs --as {NETRC}")
     program = shutil.which(command[0])
     if program is None:
-        click.secho(f"error: there is no program {command[0]!r} on PATH", fg="red", err=True)
-        sys.exit(EXIT_NOT_FOUND)
+        sys.exit(_say_missing(command[0]))
     resolver = default_resolver()
     handed = {operation: tuple(_hand_out(operation, names, resolver)) for operation in _operations(forms)}
     environ = dict(os.environ)
@@ -89,6 +91,16 @@ def exec_(names: tuple[str, ...], forms: tuple[str, ...], command: tuple[str, ..
             click.secho(f"error: {command[0]} cannot be run: {error.strerror}", fg="red", err=True)
             code = EXIT_NOT_RUNNABLE
     end_like(code)
+
+
+def _say_missing(name: str) -> int:
+    """Say why there is nothing to run, and return the exit code that shells have for that."""
+    is_path = os.sep in name
+    if is_path and Path(name).exists():
+        click.secho(f"error: {name!r} cannot be run: it is no program, or not yours to run", fg="red", err=True)
+        return EXIT_NOT_RUNNABLE
+    click.secho(f"error: there is no program {name!r}{'' if is_path else ' on PATH'}", fg="red", err=True)
+    return EXIT_NOT_FOUND
 
 
 @contextmanager

@@ -86,11 +86,18 @@ def _held(held: Held) -> str:
 
 
 def _line(label: str, text: str, colour: str | None) -> str:
-    """Return the line with its label before it, on several lines where it does not fit on one."""
+    """Return the line with its label before it, on several lines where it does not fit on one.
+
+    What stands after an arrow can be pasted: it is not broken.
+    """
     width = max(_table.terminal_width() or _PIPE_WIDTH, 3 * _LABEL)
     blanks = " " * (len(text) - len(text.lstrip()))
-    shown = textwrap.wrap(_table.visible(text.strip()), width - _LABEL - len(blanks), break_on_hyphens=False)
+    words, _, hint = text.strip().partition(" → ")
+    room = width - _LABEL - len(blanks)
+    shown = textwrap.wrap(_table.visible(words), room, break_long_words=False, break_on_hyphens=False)
     coloured = [blanks + (click.style(line, fg=colour) if colour else line) for line in shown]
+    if hint:
+        coloured.append(click.style(f"→ {_table.visible(hint)}", bold=True))
     head = click.style(label, bold=True) + " " * (_LABEL - len(label)) if label else " " * _LABEL
     return head + f"\n{' ' * _LABEL}".join(coloured)
 

@@ -27,10 +27,11 @@ def helper() -> None:
 
 
 @helper.command(
+    short_help="Answer git: git-credential(1).",
     epilog="Examples:\n\n\b\n"
     "  git config --global credential.https://github.com/acme.helper indexpass\n"
     "  git config --global credential.https://github.com.useHttpPath true\n"
-    "  printf 'protocol=https\\nhost=github.com\\npath=acme/tools.git\\n\\n' | indexpass helper git get"
+    "  printf 'protocol=https\\nhost=github.com\\npath=acme/tools.git\\n\\n' | indexpass helper git get",
 )
 @click.argument("action")
 def git(action: str) -> None:
@@ -60,9 +61,10 @@ def git(action: str) -> None:
 
 
 @helper.command(
+    short_help="Answer Bazel: EngFlow's credential-helper-spec.",
     epilog="Examples:\n\n\b\n"
     "  bazel build --credential_helper=packages.example.com=/path/to/indexpass-bazel //...\n"
-    """  echo '{"uri": "https://packages.example.com/simple/"}' | indexpass helper bazel get"""
+    """  echo '{"uri": "https://packages.example.com/simple/"}' | indexpass helper bazel get""",
 )
 @click.argument("action", type=click.Choice(["get"]))
 def bazel(action: str) -> None:  # noqa: ARG001  # there is only one
@@ -77,9 +79,10 @@ def bazel(action: str) -> None:  # noqa: ARG001  # there is only one
 
 
 @helper.command(
+    short_help="Answer Docker: docker-credential-helpers.",
     epilog="Examples:\n\n\b\n"
     """  ~/.docker/config.json: {"credHelpers": {"acme.jfrog.io": "indexpass"}}\n"""
-    "  echo acme.jfrog.io | indexpass helper docker get"
+    "  echo acme.jfrog.io | indexpass helper docker get",
 )
 @click.argument("action", type=click.Choice(["get", "store", "erase", "list"]))
 def docker(action: str) -> None:

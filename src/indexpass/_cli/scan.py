@@ -38,7 +38,7 @@ _PUBLIC: tuple[Form, ...] = ("requirements", "pyproject", "lock", "pipfile", "uv
 @click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit code says whether something was found.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing; the exit code says whether something was found.")
 def scan(paths: tuple[Path, ...], *, fix: bool, undo: bool, yes: bool, form: str, as_json: bool, quiet: bool) -> None:  # noqa: PLR0913  # one parameter an option
     """Find secrets of package indexes in files, and say how to remove them. No secret is shown.
 
@@ -56,7 +56,7 @@ def scan(paths: tuple[Path, ...], *, fix: bool, undo: bool, yes: bool, form: str
     search = Search(_hosts(), progress)
     looked = [each for each in search.look(_named(paths)) if each.leaks]
     progress.clear()
-    mended = _mend(looked, yes=yes) if fix else frozenset()
+    mended = _mend(looked, yes=yes, is_silent=quiet and yes) if fix else frozenset()
     told = _tell(looked, mended, with_environment=not paths)
     if not quiet:
         _print(told, search.unread, "json" if as_json else form)
@@ -114,9 +114,10 @@ def _tell(looked: Sequence[Looked], mended: frozenset[Path], *, with_environment
     return told
 
 
-def _mend(looked: Sequence[Looked], *, yes: bool) -> frozenset[Path]:
+def _mend(looked: Sequence[Looked], *, yes: bool, is_silent: bool) -> frozenset[Path]:
     """Show what would change, ask, and change it. Returns the files that are mended."""
     from indexpass._changes import Change, make, show
+    from indexpass._cli.asking import is_agreed
     from indexpass._leaks.report import make_redactor
     from indexpass._leaks.search import clean
     from indexpass._locations import locate
@@ -132,13 +133,15 @@ def _mend(looked: Sequence[Looked], *, yes: bool) -> frozenset[Path]:
         change = Change(each.path, each.text, after, "secrets of package indexes removed")
         changes.append(change)
         redact = make_redactor(each.text, each.leaks, is_public=each.form in _PUBLIC)
-        for line in show([change], redact=redact):
+        for line in () if is_silent else show([change], redact=redact):
             click.secho(line, fg={"+": "green", "-": "red"}.get(line[:1]), err=True)
     if not changes:
         return frozenset()
-    if not yes:
-        click.confirm(f"Rewrite {_count(len(changes), 'file')}?", abort=True, err=True)
+    if not yes and not is_agreed(f"Rewrite {_count(len(changes), 'file')}?"):
+        raise click.Abort
     kept = make(changes, name=_NAME, state=locate(os.environ).sessions.parent)
+    if is_silent:
+        return frozenset(change.path for change in changes)
     click.echo(f"The old files are kept in {kept}, for indexpass scan --undo.", err=True)
     click.echo("Their secrets are in there too: remove that folder when all are revoked.", err=True)
     return frozenset(change.path for change in changes)

@@ -54,7 +54,11 @@ def chosen(wanted: str | None) -> Index:
             return index
     found = match(wanted, indexes)  # a bare host
     if found is None:
-        raise ConfigError(f"no configured index is named or owns {redacted(wanted)}", hint=f"known: {_names(indexes)}")
+        shown = redacted(wanted)
+        hint = f"known: {_names(indexes)}"
+        if "://" in shown and "****" not in shown:
+            hint += f"; to have it known: indexpass add {shown}"
+        raise ConfigError(f"no configured index is named or owns {shown}", hint=hint)
     return found[0]
 
 

@@ -72,7 +72,7 @@ def judge_holding(holding: Holding) -> Iterator[Finding]:
     for held in holding.held:
         yield Finding(part, *_judge_held(held))
     for failure in holding.failures:
-        if holding.who is not None or not isinstance(failure, SessionError):
+        if holding.who is not None or failure.code != SessionError.code:  # a remembered one has no other class
             yield _of_error(part, failure)
     if holding.outlook:
         yield Finding(part, "note", holding.outlook)

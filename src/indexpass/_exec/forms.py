@@ -88,7 +88,7 @@ def _variable_part(index: Index) -> str:
 
 NETRC = "netrc"
 FORMS = {
-    NETRC: Form("whatever reads the file that NETRC names: pip, uv, Poetry, pdm, requests", "read", lambda _: {}),
+    NETRC: Form("what reads the file at NETRC: pip, uv, Poetry, requests", "read", lambda _: {}),
     "poetry": Form(
         "Poetry's sources, by name",
         "read",

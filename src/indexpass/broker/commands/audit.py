@@ -34,7 +34,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEAD = ("TIME (UTC)", "RESULT", "EVENT", "WHO", "WHAT")
 
 
-@click.command(name="audit")
+@click.command(name="audit", short_help="Show what was decided: who, what, by which policy, why not.")
 @folder_argument
 @click.option("--since", type=parse_moment, metavar="WHEN", help="Not before: 2h, 30d, or 2026-11-22T10:00Z (UTC).")
 @click.option("--until", type=parse_moment, metavar="WHEN", help="Before then.")

@@ -32,7 +32,7 @@ _MEANINGS = {
 }
 
 
-@click.group()
+@click.group(short_help="Show and upgrade the version of the database's tables.")
 def database() -> None:
     """Show the version of the database's tables, and upgrade them.
 
@@ -44,7 +44,7 @@ def database() -> None:
     """  # noqa: D301  # click wants the character itself
 
 
-@database.command()
+@database.command(short_help="Show the tables' version, and the one that is needed.")
 @folder_argument
 @_json_option
 def status(folder: Path, *, as_json: bool) -> None:

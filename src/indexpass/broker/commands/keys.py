@@ -47,7 +47,7 @@ def keys() -> None:
     """  # noqa: D301  # click wants the character itself
 
 
-@keys.command(name="list")
+@keys.command(name="list", short_help="List the keys, and what each is for now.")
 @folder_argument
 @_json_option
 def list_keys(folder: Path, *, as_json: bool) -> None:
@@ -103,7 +103,7 @@ def rotate(folder: Path, *, at_once: bool, yes: bool, as_json: bool) -> None:
     click.echo(json.dumps(_facts(key, now)) if as_json else f"Key {key.number} signs {begins}.")
 
 
-@keys.command()
+@keys.command(short_help="Revoke the key NUMBER, and all that it has signed.")
 @click.argument("number", type=click.IntRange(min=1))
 @folder_argument
 @_yes_option

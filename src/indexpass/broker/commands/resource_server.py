@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
-@click.group()
+@click.group(short_help="Say which servers may ask what a token says.")
 def resource_server() -> None:
     """Add, list and remove servers that may ask what a token says, and whether it was revoked.
 
@@ -42,7 +42,7 @@ def resource_server() -> None:
     """  # noqa: D301  # click wants the character itself
 
 
-@resource_server.command()
+@resource_server.command(short_help="Add the server NAME and print its secret, this once.")
 @click.argument("name")
 @folder_argument
 @_json_option

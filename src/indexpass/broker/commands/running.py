@@ -20,7 +20,7 @@ from indexpass.broker.settings import file as settings_file
 from indexpass.errors import ConfigError
 
 
-@click.command()
+@click.command(short_help="Make a broker in FOLDER.")
 @folder_argument
 @click.option("--issuer", required=True, metavar="URL", help="The broker's own URL: https, or http on loopback.")
 @click.option("--index-name", required=True, metavar="NAME", help="What the index is called, such as acme.")
@@ -38,7 +38,7 @@ def init(folder: Path, issuer: str, index_name: str) -> None:
     click.echo(f"      indexpass broker serve {folder} --packages DIR", err=True)
 
 
-@click.command(name="serve")
+@click.command(name="serve", short_help="Serve the broker in FOLDER until it is told to stop.")
 @folder_argument
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen, in place of what broker.toml says.")
 @click.option(

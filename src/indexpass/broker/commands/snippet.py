@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.command(short_help="Print how PROXY guards the indexes.")
 @click.argument("proxy", type=click.Choice(PROXIES))
 @folder_argument
 @click.option("--index", "index_name", metavar="NAME", help="Only this index, in place of all.")

@@ -35,7 +35,7 @@ def _parse_version(text: str) -> Version:
         raise click.BadParameter(f"{text!r} is not a version, such as 2.0") from None
 
 
-@click.command(name="usage")
+@click.command(name="usage", short_help="Show which versions were fetched, by whom, and when last.")
 @folder_argument
 @click.option("--index", metavar="NAME", help="From this index.")
 @click.option("--project", metavar="NAME", help="Of this project.")

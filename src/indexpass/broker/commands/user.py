@@ -42,7 +42,7 @@ _stdin_option = click.option(
 )
 
 
-@click.group()
+@click.group(short_help="Add, invite, list and remove the people who sign in.")
 def user() -> None:
     """Add, invite, list and remove the people who sign in at the broker.
 
@@ -53,7 +53,7 @@ def user() -> None:
     """  # noqa: D301  # click wants the character itself
 
 
-@user.command()
+@user.command(short_help="Add the person NAME with a password.")
 @click.argument("name")
 @folder_argument
 @_stdin_option
@@ -114,7 +114,7 @@ def invite(name: str, folder: Path, *, days: int, as_json: bool) -> None:
     _report(code.reveal(), as_json=as_json, user=name, code=code.reveal(), url=page, expires_at=audit.rfc3339(ends))
 
 
-@user.command(name="list")
+@user.command(name="list", short_help="List everybody who may sign in.")
 @folder_argument
 @_json_option
 def list_users(folder: Path, *, as_json: bool) -> None:
@@ -147,7 +147,7 @@ def list_users(folder: Path, *, as_json: bool) -> None:
         click.echo(line)
 
 
-@user.command()
+@user.command(short_help="Remove the person NAME, their sessions and tokens.")
 @click.argument("name")
 @folder_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -174,7 +174,7 @@ def remove(name: str, folder: Path, *, yes: bool, as_json: bool) -> None:
     _report(f"Removed {name}. {_sessions_ended(ended)}", as_json=as_json, user=name, sessions_ended=ended)
 
 
-@user.command()
+@user.command(short_help="Set another password for the person NAME.")
 @click.argument("name")
 @folder_argument
 @_stdin_option
@@ -199,7 +199,7 @@ def password(name: str, folder: Path, *, password_stdin: bool, as_json: bool) ->
     _report(words, as_json=as_json, user=name, sessions_ended=ended)
 
 
-@user.command()
+@user.command(short_help="Let the person NAME try passwords again.")
 @click.argument("name")
 @folder_argument
 @_json_option
