@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from indexpass._credential import Credential
 
-MARK = b"indexpass._shim"  # stands near the beginning of every file that calls us
-_MARKED_BYTES = 1024
 _MODES = ("password", "creds")
 _OUTPUTS = ("plain", "json")
 
@@ -35,32 +33,15 @@ def main() -> None:
         if credential:
             sys.stdout.write(_say(credential, mode, output))
             return
-    command = find_keyring(os.get_exec_path())
+    from indexpass._keyring_command import find_real  # noqa: PLC0415  # likewise
+
+    command = find_real(os.get_exec_path())
     # Isolated, because a keyring.py in the working directory would be run in place of the real one.
     real = [command] if command else [sys.executable, "-I", "-m", "keyring"]
     try:
         os.execv(real[0], [*real, *arguments])  # noqa: S606  # the caller gets the real one's output and exit code
     except OSError as error:
         sys.exit(f"indexpass: {real[0]} cannot be run: {error.strerror}")
-
-
-def find_keyring(folders: Sequence[str]) -> str | None:
-    """Return the first ``keyring`` in the folders that is not one of our own, or None."""
-    for folder in folders:
-        path = os.path.join(folder, "keyring")  # noqa: PTH118  # pathlib costs more than all of this
-        is_command = os.path.isabs(folder) and os.path.isfile(path) and os.access(path, os.X_OK)  # noqa: PTH113, PTH117
-        if is_command and not is_shim(path):
-            return path
-    return None
-
-
-def is_shim(path: str) -> bool:
-    """Does the file call :func:`main`, as far as can be told? What cannot be read does not."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123  # likewise
-            return MARK in file.read(_MARKED_BYTES)
-    except OSError:
-        return False
 
 
 def _parse(arguments: Sequence[str]) -> tuple[str, str, str] | None:

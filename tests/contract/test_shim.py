@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from indexpass._shim import find_keyring, is_shim
+from indexpass._keyring_command import find_real, is_shim
 from servers.homes import write_home
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ def test_two_shims_do_not_hand_each_other_the_same_question_for_ever(tmp_path: P
         shim.write_text("#!/usr/bin/python -I\nfrom indexpass._shim import main\nmain()\n", encoding="utf-8")
         shim.chmod(0o755)
     folders = [str(tmp_path / name) for name in ("first", "second")]
-    assert find_keyring([*folders, str(real)]) == str(real / "keyring")
-    assert find_keyring(folders) is None
+    assert find_real([*folders, str(real)]) == str(real / "keyring")
+    assert find_real(folders) is None
 
 
 def test_what_cannot_be_read_is_no_shim(tmp_path: Path) -> None:

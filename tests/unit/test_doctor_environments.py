@@ -18,9 +18,9 @@ from indexpass._doctor.environments import (
     ask_environment,
     find_all,
     find_python,
-    is_shim,
     parse_environment,
 )
+from indexpass._keyring_command import is_shim
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -310,6 +310,31 @@ def test_taking_back_what_was_never_done_is_no_error(home: Home) -> None:
     assert (result.exit_code, result.stderr) == (0, "pip: nothing to take back\n")
 
 
+def test_taking_back_all_says_so_where_nothing_was_changed(home: Home) -> None:
+    result = home.run("--all", "--undo")
+    assert (result.exit_code, result.stderr) == (0, "There is nothing to take back.\n")
+
+
+def test_taking_back_asks_for_the_clients_to_put_back(home: Home) -> None:
+    result = home.run("--undo")
+    assert result.exit_code == 2
+    assert "name the clients to put back" in result.stderr
+
+
+def test_a_change_that_a_person_declines_is_left_and_no_success(home: Home) -> None:
+    before = home.photograph()
+    result = home.run("hatch", says="n\n")
+    assert (result.exit_code, home.photograph()) == (1, before)
+    assert "hatch is left as it is." in result.stderr
+
+
+def test_where_nobody_can_answer_the_hint_is_how_not_to_be_asked(home: Home) -> None:
+    before = home.photograph()
+    result = home.run("hatch", says="")
+    assert (result.exit_code, home.photograph()) == (1, before)
+    assert "--yes" in result.stderr
+
+
 def test_all_sets_up_what_is_on_path(home: Home) -> None:
     home.install("pip", PIP.format(version="26.3"))
     home.install("twine")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from indexpass import _config, _known, _metadata
+from indexpass._asking import require_yes
 from indexpass._cache import Cache
-from indexpass._cli.asking import is_agreed
 from indexpass._files import write_whole
 from indexpass._http import HttpClient
 from indexpass._locations import locate
@@ -82,8 +82,8 @@ def add(  # noqa: PLR0913  # one parameter an option
     path = locate(os.environ).user_file
     _refuse_known(entry, path)
     _show(entry)
-    if not yes and not is_agreed(f"Write this to {path}?"):
-        raise click.Abort
+    if not yes:
+        require_yes(f"Write this to {path}?")
     _write(entry, path)
     Cache(locate(os.environ).credentials).forget_failures()  # a broker may be reachable again, or be another one now
     program = click.get_current_context().find_root().info_name  # "poetry indexpass" inside Poetry

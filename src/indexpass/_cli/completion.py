@@ -58,7 +58,12 @@ def _fish_place(environ: Mapping[str, str]) -> Path:
 
 def _folder(environ: Mapping[str, str], variable: str, default: str) -> Path:
     value = environ.get(variable, "")
-    return Path(value) if value.startswith("/") else Path.home() / default
+    if value.startswith("/"):
+        return Path(value)
+    try:
+        return Path.home() / default
+    except RuntimeError:  # a container may run as a user whom no file knows
+        raise ConfigError("you have no home folder", hint=f"name another by {variable}") from None
 
 
 _SHELLS = {

@@ -79,8 +79,8 @@ def exec_(names: tuple[str, ...], forms: tuple[str, ...], command: tuple[str, ..
     environ = dict(os.environ)
     for form in forms:
         environ.update(FORMS[form].variables(handed[FORMS[form].operation]))
-    _announce([each for some in handed.values() for each in some], quiet=quiet)
     with Child() as child, _netrc_file(handed["read"]) if NETRC in forms else nullcontext() as path:
+        _announce([each for some in handed.values() for each in some], quiet=quiet)
         words = command[1:]
         if path:
             environ["NETRC"] = str(path)

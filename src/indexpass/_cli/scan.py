@@ -116,8 +116,8 @@ def _tell(looked: Sequence[Looked], mended: frozenset[Path], *, with_environment
 
 def _mend(looked: Sequence[Looked], *, yes: bool, is_silent: bool) -> frozenset[Path]:
     """Show what would change, ask, and change it. Returns the files that are mended."""
+    from indexpass._asking import require_yes
     from indexpass._changes import Change, make, show
-    from indexpass._cli.asking import is_agreed
     from indexpass._leaks.report import make_redactor
     from indexpass._leaks.search import clean
     from indexpass._locations import locate
@@ -137,8 +137,8 @@ def _mend(looked: Sequence[Looked], *, yes: bool, is_silent: bool) -> frozenset[
             click.secho(line, fg={"+": "green", "-": "red"}.get(line[:1]), err=True)
     if not changes:
         return frozenset()
-    if not yes and not is_agreed(f"Rewrite {_count(len(changes), 'file')}?"):
-        raise click.Abort
+    if not yes:
+        require_yes(f"Rewrite {_count(len(changes), 'file')}?")
     kept = make(changes, name=_NAME, state=locate(os.environ).sessions.parent)
     if is_silent:
         return frozenset(change.path for change in changes)

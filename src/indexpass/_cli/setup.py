@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from indexpass import _changes, _config
+from indexpass._asking import is_agreed
 from indexpass._locations import locate
 from indexpass._setup.plan import CLIENTS, PLANNED, Plan, Situation, plan
 from indexpass.errors import ConfigError, IndexpassError
@@ -33,7 +34,7 @@ _INI_NAMES = ("pip.conf", "pip.ini", ".pypirc")
 
 
 class _Outcome(NamedTuple):
-    """What became of one client. ``state`` is "changed", "would change", "nothing to change" or "failed"."""
+    """What became of one client. ``state`` is "changed", "would change", "nothing to change", "left" or "failed"."""
 
     client: str
     state: str
@@ -76,20 +77,23 @@ def setup(  # noqa: PLR0913  # one parameter an option
     The client "shim" is a small keyring command of our own, for pip, uv and pdm, that starts at once.
     """
     if bool(clients) == is_all:
-        raise click.UsageError("name the clients to set up, or say --all")
+        raise click.UsageError(f"name the clients to {'put back' if undo else 'set up'}, or say --all")
     if undo and (dry_run or project):
         raise click.UsageError("--undo takes back all that setup has changed for a client, and nothing else with it")
     if as_json and not (yes or dry_run or undo):
         raise click.UsageError("--json asks nothing: add --yes or --dry-run")
     if undo:
-        outcomes = [_undo(client, is_silent=as_json) for client in clients or _changed_before()]
+        wanted = list(clients) or _changed_before()
+        if not wanted and not as_json:
+            click.echo("There is nothing to take back.", err=True)
+        outcomes = [_undo(client, is_silent=as_json) for client in wanted]
     else:
         situation = Situation(dict(os.environ), _config.load(locate(os.environ), os.environ), project)
-        wanted = clients or _found(situation)
+        wanted = list(clients) or _found(situation)
         outcomes = [_set_up(each, situation, dry_run=dry_run, yes=yes, is_silent=as_json) for each in wanted]
     if as_json:
         click.echo(json.dumps([_json(outcome) for outcome in outcomes], indent=2))
-    if any(outcome.error for outcome in outcomes):
+    if any(outcome.state in {"failed", "left"} for outcome in outcomes):
         sys.exit(EXIT_FAILED)
 
 
@@ -122,8 +126,9 @@ def _set_up(client: str, situation: Situation, *, dry_run: bool, yes: bool, is_s
             return _Outcome(client, "nothing to change", steps=planned.steps)
         if dry_run:
             return _Outcome(client, "would change", files, planned.steps)
-        if not yes and not click.confirm(f"Change this for {client}?", err=True):
-            return _Outcome(client, "nothing to change", steps=planned.steps)
+        if not yes and not is_agreed(f"Change this for {client}?"):
+            click.echo(f"{client} is left as it is.", err=True)
+            return _Outcome(client, "left", files, planned.steps)
         _changes.make(planned.changes, name=_name(client), state=locate(os.environ).state)
     except IndexpassError as error:
         return _failed(client, error, is_silent=is_silent)

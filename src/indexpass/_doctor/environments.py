@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 ASK_SECONDS = 10.0  # a cold start of Python and keyring takes one on a slow disk
 OURS = "indexpass.keyring_backend.IndexpassKeyring"
-_SHIM_MARK = b"indexpass._shim"  # stands in the command that ``indexpass setup shim`` makes
 _MAX_SCRIPT_BYTES = 1024 * 1024  # a launcher of Windows is a program of 100 KiB, with the script behind it
 
 # Runs in a Python that may be as old as 3.8. ``-c`` puts the working directory first, where the launchers of keyring
@@ -144,11 +143,6 @@ def _interpreter(lines: list[str], environ: Mapping[str, str]) -> str:
     if words[:1] == ["/usr/bin/env"] and len(words) > 1:
         return find_program(words[1], environ) or ""
     return words[0] if words else ""
-
-
-def is_shim(program: str) -> bool:
-    """Is this the keyring command that ``indexpass setup shim`` has made?"""
-    return _SHIM_MARK in _read(Path(program))[:1024]
 
 
 def ask_environment(python: str, environ: Mapping[str, str]) -> Environment | None:

@@ -22,8 +22,8 @@ from indexpass._doctor.environments import (
     ask_version,
     find_all,
     find_python,
-    is_shim,
 )
+from indexpass._keyring_command import is_shim
 from indexpass._match import match
 
 if sys.version_info >= (3, 11):

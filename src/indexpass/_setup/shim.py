@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexpass._changes import Change, read
+from indexpass._keyring_command import SHIM_LINE, is_shim
 from indexpass._locations import locate
 from indexpass._setup import programs
 from indexpass._setup.plan import Plan
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from indexpass._setup.plan import Situation
 
-_MARK = "from indexpass._shim import main"
 _MAX_FIRST_LINE = 127  # what every kernel reads of it (execve(2))
 
 
@@ -35,7 +35,7 @@ def plan(situation: Situation) -> Plan:
         )
     path = _choose(situation)
     before = read(path)
-    if before is not None and _MARK not in before:
+    if before is not None and SHIM_LINE not in before:
         raise ConfigError(f"{path} is not the shim", hint=f"look at it, and move it away: ls -l {path}")
     after = _script(Path(sys.executable))
     if before != after:
@@ -53,7 +53,7 @@ def _choose(situation: Situation) -> Path:
         return own
     before = folders[: folders.index(str(usual))]
     place = usual / "keyring"
-    is_free = not os.path.lexists(place) or _MARK in (read(place) or "")  # a link that leads nowhere is somebody's too
+    is_free = not os.path.lexists(place) or is_shim(str(place))  # a link that leads nowhere is somebody's too
     is_first = programs.find("keyring", {"PATH": os.pathsep.join(before)}) is None
     return place if is_free and is_first else own
 
@@ -82,4 +82,4 @@ def _script(python: Path) -> str:
     first = f"#!{python} {option}\n"
     if " " in str(python) or len(first) > _MAX_FIRST_LINE:
         first = f"#!/bin/sh\n'''exec' '{python}' {option} \"$0\" \"$@\"\n' '''\n"
-    return f"{first}# Made by indexpass setup shim; taken back by indexpass setup shim --undo.\n{_MARK}\n\nmain()\n"
+    return f"{first}# Made by indexpass setup shim; taken back by indexpass setup shim --undo.\n{SHIM_LINE}\n\nmain()\n"

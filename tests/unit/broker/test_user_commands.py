@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -168,6 +171,32 @@ def test_unlock_says_whether_there_was_a_lock(folder: Path, store: Store, says: 
     found = store.user("alice")
     assert found is not None
     assert not found.is_locked(NOW * 2)
+
+
+def test_removing_a_person_where_nobody_can_answer_names_the_way_without_a_question(folder: Path, store: Store) -> None:
+    add(folder)
+    result = run(folder, "remove", "alice")
+    assert result.exit_code == 1
+    assert "--yes" in result.stderr
+    with store.reading() as connection:
+        assert users.find(connection, "alice")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="getpass asks the console there")
+def test_a_password_is_never_asked_for_where_it_would_be_shown(folder: Path) -> None:
+    command = [sys.executable, "-c", "from indexpass._cli import main; main()"]
+    done = subprocess.run(
+        [*command, "broker", "user", "add", "alice", folder],
+        input=f"{PASSWORD}\n" * 2,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+    assert done.returncode == 1
+    assert "--password-stdin" in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("words", [("remove", "--yes"), ("password",), ("unlock",)], ids=lambda words: words[0])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexpass._asking import require_yes
 from indexpass.broker.commands import moments
 from indexpass.broker.commands.folder import folder_argument
 from indexpass.broker.keys import Keys, read_secret
@@ -90,7 +91,7 @@ def rotate(folder: Path, *, at_once: bool, yes: bool, as_json: bool) -> None:
       indexpass broker keys rotate --at-once ./broker
     """  # noqa: D301  # click wants the character itself
     if at_once and not yes:
-        click.confirm(f"Revoke all keys, and all tokens that they have signed? {_STOPS}", abort=True, err=True)
+        require_yes(f"Revoke all keys, and all tokens that they have signed? {_STOPS}")
     now = time.time()
     with _writing(folder) as (connection, made):
         if at_once:
@@ -121,7 +122,7 @@ def revoke(number: int, folder: Path, *, yes: bool, as_json: bool) -> None:
     with closing(Store(settings.database)) as store, store.reading() as connection:
         kid = next((key.kid for key in signing_keys.read(connection) if key.number == number), "")
     if kid and not yes:
-        click.confirm(f"Revoke key {number}, and all tokens that it has signed? {_STOPS}", abort=True, err=True)
+        require_yes(f"Revoke key {number}, and all tokens that it has signed? {_STOPS}")
     now = time.time()
     with _writing(folder) as (connection, made):
         if not kid or not signing_keys.revoke(connection, made.make, kid, now=now):

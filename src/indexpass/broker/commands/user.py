@@ -10,11 +10,14 @@ import json
 import sys
 import time
 from contextlib import closing, contextmanager
+from getpass import GetPassWarning
 from typing import TYPE_CHECKING
+from warnings import catch_warnings, simplefilter
 
 import click
 
 from indexpass import _table
+from indexpass._asking import require_yes
 from indexpass._secret import Secret
 from indexpass.broker import people
 from indexpass.broker.commands import moments
@@ -23,7 +26,7 @@ from indexpass.broker.settings import file as settings_file
 from indexpass.broker.settings.table import nearest
 from indexpass.broker.state import audit, invitations, users
 from indexpass.broker.state.store import Store
-from indexpass.errors import ConfigError
+from indexpass.errors import ConfigError, IndexpassError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +168,7 @@ def remove(name: str, folder: Path, *, yes: bool, as_json: bool) -> None:
     with closing(Store(settings.database)) as store, store.reading() as connection:
         _find(connection, name)
     if not yes:
-        click.confirm(f"Remove {name}, with all sessions and tokens?", abort=True, err=True)
+        require_yes(f"Remove {name}, with all sessions and tokens?")
     now = time.time()
     with _writing(settings) as connection:
         _find(connection, name)
@@ -250,16 +253,25 @@ def _require_local(found: User) -> None:
 
 
 def _ask_password(*, from_stdin: bool) -> Secret:
-    if from_stdin:
-        asked = Secret(sys.stdin.readline().removesuffix("\n").removesuffix("\r"))
-    else:
-        asked = Secret(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    asked = Secret(sys.stdin.readline().removesuffix("\n").removesuffix("\r")) if from_stdin else _prompt()
     if not people.has_right_length(asked):
         raise ConfigError(
             f"a password has {people.MIN_PASSWORD_LENGTH} to {people.MAX_PASSWORD_LENGTH} characters",
             hint="four or five words make a good one",
         )
     return asked
+
+
+def _prompt() -> Secret:
+    """Ask for a new password twice, without showing it. Raises IndexpassError where it would be shown."""
+    try:
+        with catch_warnings():
+            simplefilter("error", GetPassWarning)
+            return Secret(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    except GetPassWarning:
+        raise IndexpassError(
+            "there is no terminal to ask for a password", hint="hand it over by a pipe, with --password-stdin"
+        ) from None
 
 
 def _report(words: str, *, as_json: bool, **facts: object) -> None:

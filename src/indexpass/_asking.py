@@ -18,3 +18,9 @@ def is_agreed(question: str) -> bool:
         raise IndexpassError(
             "nobody is there to answer", hint="look at what is shown above, then run it again with --yes"
         ) from None
+
+
+def require_yes(question: str) -> None:
+    """Ask, and end the command as Ctrl-C does unless the answer is yes. Raises IndexpassError if nobody is there."""
+    if not is_agreed(question):
+        raise click.Abort
