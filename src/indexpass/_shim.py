@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from indexpass._credential import Credential
 
-_MODES = ("password", "creds")
-_OUTPUTS = ("plain", "json")
+# What clients ask for. Of a password as JSON, releases of keyring say different things, and nobody asks for it.
+_FORMS = (("password", "plain"), ("creds", "plain"), ("creds", "json"))
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def _parse(arguments: Sequence[str]) -> tuple[str, str, str] | None:
             words.append(word)
     mode, output = options["--mode"], options["--output"]
     lengths = (2, 3) if mode == "creds" else (3,)  # a password is asked for by user name
-    if words[:1] != ["get"] or len(words) not in lengths or mode not in _MODES or output not in _OUTPUTS:
+    if words[:1] != ["get"] or len(words) not in lengths or (mode, output) not in _FORMS:
         return None
     return words[1], mode, output
 

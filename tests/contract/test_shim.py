@@ -73,7 +73,6 @@ QUESTIONS = [
     pytest.param(["get", INDEX_URL, "--mode", "creds"], id="as uv asks without one"),
     pytest.param(["--mode=creds", "--output=json", "get", INDEX_URL], id="as pip asks"),
     pytest.param(["--mode=creds", "--output=json", "get", INDEX_URL, "somebody"], id="as pip asks with a user name"),
-    pytest.param(["--output", "json", "get", INDEX_URL, "alice"], id="a password as json"),
     pytest.param(["get", "packages.acme.example", "--mode=creds"], id="a bare host"),
 ]
 
@@ -98,6 +97,7 @@ OTHERS = [
     pytest.param(["get", INDEX_URL, "--mode"], id="an option without its value"),
     pytest.param(["get", INDEX_URL, "--mode=other"], id="a mode of tomorrow"),
     pytest.param(["get", INDEX_URL, "alice", "--output=xml"], id="an output of tomorrow"),
+    pytest.param(["--output", "json", "get", INDEX_URL, "alice"], id="a password as json"),
     pytest.param(["-b", "keyring.backends.null.Keyring", "get", INDEX_URL, "alice"], id="another backend"),
     pytest.param(["--list-backends"], id="the list of backends"),
     pytest.param([], id="nothing"),
