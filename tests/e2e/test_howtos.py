@@ -101,6 +101,7 @@ def run_lines(world: World, lines: list[str], folder: Path, *path: Path, **more:
     assert own
     home = world.stage.home
     usual = {"XDG_CONFIG_HOME": str(home / ".config"), "PIP_CONFIG_FILE": "", "PDM_CHECK_UPDATE": "0"}
+    usual["PIP_USE_DEPRECATED"] = "legacy-certs"  # the pip of Python 3.13 has a fault with IP addresses otherwise
     programs = (*path, world.ours, home / ".local" / "bin")
     return world.run("bash", "-ec", "\n".join(own), cwd=folder, path=programs, **usual, **more)
 

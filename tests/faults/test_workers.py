@@ -69,9 +69,10 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path, new_database: Callable[[Path], str], issuer: Issuer) -> Home:
-    with free_port() as found:
+    with free_port() as found:  # and held meanwhile, or it might be one of the two
         url = f"http://127.0.0.1:{found.getsockname()[1]}"
-    folder, (first, second) = tmp_path / "broker", two_ports()
+        first, second = two_ports()
+    folder = tmp_path / "broker"
     settings = f'database = "{new_database(folder)}"\nmetrics-listen = "127.0.0.1:{first}"\n'
     Broker.create(folder, settings + starter.text(url, "acme") + issuer.reading_policy.replace("{url}", url))
     return Home(folder, url, (first, second))
