@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,7 +56,7 @@ def test_pip_s_check_for_a_new_pip_asks_first_and_costs_no_second_token(
     pip = (python(environments, mode), *install(world.index, target, mode), "--upgrade", "acme-hello")
     for issued_earlier in (60, 0):  # cold and warm
         said = world.run(*pip, path=(world.ours,), PIP_DISABLE_PIP_VERSION_CHECK="0")
-        assert "401" not in said
+        assert not re.search(r"\b401\b", said)  # which may well be a part of the port
         claim(world, issued_earlier=issued_earlier)
     assert (target / "acme_hello.py").exists()
     assert (world.minted(), heads(world)) == (1, 2)
