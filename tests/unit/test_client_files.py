@@ -63,7 +63,7 @@ def test_a_file_that_a_variable_names_wins() -> None:
 
 
 def test_a_project_adds_its_own_files() -> None:
-    project = Path("/work/project")
+    project = Path("/srv/project")
     found = {file.path.name for file in files(LINUX, project, platform="linux") if file.scope == "project"}
     assert found == {"uv.toml", "pyproject.toml", "poetry.toml", "pdm.toml", "hatch.toml", "config"}
 
