@@ -10,20 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexpass._keyring_command import find_real, is_shim
-from servers.homes import write_home
+from servers.homes import CONFIG, FOREIGN_URL, INDEX_URL, write_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-INDEX_URL = "https://packages.acme.example/simple/"
-FOREIGN_URL = "https://index.elsewhere.example/simple/"
-CONFIG = f"""\
-[[index]]
-name = "acme"
-url = "{INDEX_URL}"
-broker = "https://tokens.acme.example"
-"""
 SHIM = [sys.executable, "-c", "from indexpass._shim import main; main()"]
 KEYRING = [sys.executable, "-I", "-m", "keyring"]
 REAL = '#!/bin/sh\necho the real one got: "$@"\n'

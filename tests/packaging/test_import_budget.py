@@ -19,19 +19,11 @@ from click.testing import CliRunner
 from indexpass import _known
 from indexpass._cli import main
 from indexpass._url import IndexUrl
-from servers.homes import write_home
+from servers.homes import CONFIG, FOREIGN_URL, INDEX_URL, write_home
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-INDEX_URL = "https://packages.acme.example/simple/"
-FOREIGN_URL = "https://index.elsewhere.example/simple/"
-CONFIG = f"""\
-[[index]]
-name = "acme"
-url = "{INDEX_URL}"
-broker = "https://tokens.acme.example"
-"""
 
 # What only a fetch, a command or the broker needs. The names of packages stand for all of their modules.
 OUT_OF_PLACE_IN_A_LOOK_UP = {"asyncio", "concurrent", "email", "http", "inspect", "socket", "ssl", "subprocess"}

@@ -17,6 +17,15 @@ from indexpass._secret import Secret
 if TYPE_CHECKING:
     from pathlib import Path
 
+INDEX_URL = "https://packages.acme.example/simple/"
+FOREIGN_URL = "https://index.elsewhere.example/simple/"
+CONFIG = f"""\
+[[index]]
+name = "acme"
+url = "{INDEX_URL}"
+broker = "https://tokens.acme.example"
+"""
+
 
 def write_home(folder: Path, config: str, *, username: str = "__token__", secret: str = "made-up") -> Path:  # noqa: S107
     """Write the user's file, and a credential for each index in it; return the folder."""

@@ -114,7 +114,7 @@ def _netrc_file(handed: Sequence[Handed]) -> Iterator[Path]:
     if problem:
         click.secho(f"warning: left out for this command: {problem}", fg="yellow", err=True)
     text = netrc_text.write(handed, own)
-    with run_folder(locate(os.environ).sessions.with_name("exec")) as folder:
+    with run_folder(locate(os.environ).state / "exec") as folder:
         path = folder / "netrc"
         write_whole(path, text.encode())
         yield path

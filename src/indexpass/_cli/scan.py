@@ -139,7 +139,7 @@ def _mend(looked: Sequence[Looked], *, yes: bool, is_silent: bool) -> frozenset[
         return frozenset()
     if not yes:
         require_yes(f"Rewrite {_count(len(changes), 'file')}?")
-    kept = make(changes, name=_NAME, state=locate(os.environ).sessions.parent)
+    kept = make(changes, name=_NAME, state=locate(os.environ).state)
     if is_silent:
         return frozenset(change.path for change in changes)
     click.echo(f"The old files are kept in {kept}, for indexpass scan --undo.", err=True)
@@ -152,7 +152,7 @@ def _undo() -> None:
     from indexpass._leaks.report import printable, shown_path
     from indexpass._locations import locate
 
-    state = locate(os.environ).sessions.parent
+    state = locate(os.environ).state
     if not has_kept(_NAME, state=state):
         click.echo("Nothing to undo: indexpass scan --fix has changed no file.", err=True)
         return
